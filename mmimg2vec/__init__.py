@@ -13,5 +13,8 @@ install_excepthook()
 check_environment()
 
 from mmimg2vec import registry  # noqa: E402  (the registries need a checked mmengine)
+from mmimg2vec.engine.checkpoint import register_safe_loader  # noqa: E402
+
+register_safe_loader()
 
 __all__ = ['UserError', '__version__', 'registry']

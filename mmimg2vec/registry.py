@@ -18,7 +18,10 @@ DATA_SAMPLERS = Registry(
 TRANSFORMS = Registry(
     'transform', parent=root.TRANSFORMS, scope=SCOPE, locations=['mmimg2vec.datasets']
 )
-HOOKS = Registry('hook', parent=root.HOOKS, scope=SCOPE, locations=['mmimg2vec.engine'])
+HOOKS = Registry('hook', parent=root.HOOKS, scope=SCOPE, locations=['mmimg2vec.engine.hooks'])
 OPTIM_WRAPPERS = Registry(
-    'optimizer wrapper', parent=root.OPTIM_WRAPPERS, scope=SCOPE, locations=['mmimg2vec.engine']
+    'optimizer wrapper',
+    parent=root.OPTIM_WRAPPERS,
+    scope=SCOPE,
+    locations=['mmimg2vec.engine.optim_wrappers'],
 )

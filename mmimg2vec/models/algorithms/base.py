@@ -1,0 +1,145 @@
+"""What all masked image models of the project share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmpretrain.models.selfsup import BaseSelfSupervisor
+from torch import Tensor
+
+from mmimg2vec.errors import UserError
+from mmimg2vec.models.target_generators.base import TargetGenerator
+from mmimg2vec.registry import MODELS
+
+# As MAE's official code initialises (arXiv 2111.06377, appendix A.1).
+MAE_INIT = (
+    dict(type='Xavier', layer='Linear', distribution='uniform'),
+    dict(type='Constant', layer='LayerNorm', val=1.0, bias=0.0),
+)
+
+
+class MaskedImageModel(BaseSelfSupervisor):
+    """Backbone, optional fusion, neck, head and target generator, built so that their sizes agree.
+
+    What can be worked out need not be configured: the target generator is told the student's patch size and
+    normalisation, the neck and the head get their widths and grid from backbone and target generator.
+
+    Args:
+        backbone: Config of the student.
+        neck: Config of what predicts.
+        head: Config of what compares.
+        target_generator: Config of what gives the targets.
+        fusion: Config of the fusion of several blocks; None takes the last block alone.
+        data_preprocessor: Config of the preprocessor.
+        init_cfg: Initialisation of the trained parts; MAE's by default.
+
+    Raises:
+        UserError: Parts that do not fit one another.
+    """
+
+    def __init__(
+        self,
+        backbone: dict[str, Any],
+        neck: dict[str, Any],
+        head: dict[str, Any],
+        target_generator: dict[str, Any],
+        fusion: dict[str, Any] | None = None,
+        data_preprocessor: dict[str, Any] | None = None,
+        init_cfg: dict | list | None = None,
+    ) -> None:
+        preprocessor = {'type': 'mmimg2vec.MaskedImagePreprocessor', **(data_preprocessor or {})}
+        super().__init__(
+            backbone=backbone,
+            target_generator=target_generator,
+            data_preprocessor=preprocessor,
+            init_cfg=list(MAE_INIT) if init_cfg is None else init_cfg,
+        )
+        layout = self._connect_target_generator()
+        dims = self.backbone.embed_dims
+        sizes = dict(in_channels=dims, out_channels=layout.channels, grid=self.backbone.grid)
+        self.fusion = None if fusion is None else MODELS.build({'embed_dims': dims, **fusion})
+        self._check_blocks()
+        self.neck = MODELS.build({**sizes, **neck})
+        self.head = MODELS.build(
+            {'in_channels': dims, 'pooled_channels': layout.pooled_channels, **head}
+        )
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: list | None = None,
+        mode: str = 'tensor',
+        mask: Tensor | None = None,
+        num_hidden: int | None = None,
+        token_rank: Tensor | None = None,
+    ) -> dict[str, Tensor] | tuple[Tensor, ...]:
+        """Losses of a masked batch (``mode='loss'``) or the backbone's features of whole images (``'tensor'``).
+
+        Args:
+            inputs: ``(B, C, H, W)`` normalised images.
+            data_samples: Not used.
+            mode: ``'loss'`` or ``'tensor'``.
+            mask: ``(B, L)`` bool, ``True`` = hidden; needed for ``'loss'``.
+            num_hidden: Hidden patches per sample; needed for ``'loss'``.
+            token_rank: ``(B, L)`` random ranks of the patches; see :meth:`FeatureHead.positions`.
+        """
+        if mode == 'tensor':
+            return self.extract_feat(inputs)
+        if mode != 'loss':
+            raise ValueError(f"mode={mode!r}: pre-training models know 'loss' and 'tensor'")
+        if mask is None:
+            raise UserError(
+                'the batch has no masks; end the training pipeline with mmimg2vec.RandomTokenMask and '
+                'mmimg2vec.PackMaskedInputs'
+            )
+        return self.loss(inputs, mask, num_hidden, token_rank)
+
+    def init_weights(self) -> None:
+        """Initialise the trained parts and load the target generator's weights."""
+        super().init_weights()
+        self.target_generator.load()
+
+    def encode(self, inputs: Tensor, mask: Tensor, num_hidden: int) -> Tensor:
+        """Latents of the visible patches, fused and normed: ``(B, 1 + V, C)``, the class token first."""
+        blocks = None if self.fusion is None else self.fusion.blocks
+        tokens = self.backbone(inputs, mask, num_hidden, blocks)
+        latents = tokens[-1] if self.fusion is None else self.fusion(tokens)
+        return self.backbone.norm1(latents)
+
+    @torch.no_grad()
+    def predict_features(
+        self, inputs: Tensor, mask: Tensor, num_hidden: int, token_rank: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Predictions at every hidden patch beside the targets, for pictures.
+
+        Returns:
+            ``positions`` ``(B, P)``, ``prediction`` ``(B, P, C)``, ``target`` ``(B, L, C)``, ``mask`` ``(B, L)``.
+        """
+        latents = self.encode(inputs, mask, num_hidden)
+        positions = mask.int().argsort(dim=1, stable=True)[:, mask.shape[1] - num_hidden :]
+        prediction = self.neck(latents, mask, positions, num_hidden)
+        target = self.target_generator(inputs)['tokens']
+        return dict(positions=positions, prediction=prediction, target=target, mask=mask)
+
+    def _connect_target_generator(self):
+        generator, backbone = self.target_generator, self.backbone
+        if not isinstance(generator, TargetGenerator):
+            raise UserError(
+                f'target_generator is a {type(generator).__name__}; it has to be one of mmimg2vec, such as '
+                'mmimg2vec.BackboneTargetGenerator(teacher=...)'
+            )
+        projection = backbone.patch_embed.projection
+        preprocessor = self.data_preprocessor
+        generator.connect(
+            projection.stride, projection.in_channels, preprocessor.mean, preprocessor.std
+        )
+        return generator.describe(backbone.img_size)
+
+    def _check_blocks(self) -> None:
+        depth = self.backbone.num_layers
+        if self.fusion is not None and self.fusion.blocks[-1] != depth - 1:
+            raise UserError(
+                f'fusion.blocks={self.fusion.blocks} has to end with the last of the {depth} blocks of the backbone, '
+                f'{depth - 1}'
+            )

@@ -1,0 +1,135 @@
+"""Vision transformer that reads the visible patches of a masked image only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from mmpretrain.models.backbones import VisionTransformer
+from torch import Tensor, nn
+
+from mmimg2vec.errors import UserError
+from mmimg2vec.models.utils import (
+    count_hidden,
+    gather_tokens,
+    sincos_position_embedding,
+    split_indices,
+)
+from mmimg2vec.models.utils.weights import fill_module
+from mmimg2vec.registry import MODELS
+
+
+@MODELS.register_module()
+class MaskedVisionTransformer(VisionTransformer):
+    """``mmpretrain.VisionTransformer`` with a masked path for pre-training.
+
+    Parameter names are the parent's, so a pre-trained ``backbone.`` loads into a plain
+    ``mmpretrain.VisionTransformer``. Hidden patches are dropped before the first block (MAE, arXiv 2111.06377,
+    section 3), so hidden pixels cannot influence what comes out.
+
+    Args:
+        pos_embed: ``'sincos'``: fixed 2-D sine-cosine, as MAE; ``'learned'``: trained, as the parent's; needed when
+            training goes on from weights that have learned ones (DINOv2).
+        out_type: As the parent's; all tokens by default.
+        **kwargs: As ``mmpretrain.VisionTransformer``: ``arch``, ``img_size`` (an int or (height, width)),
+            ``patch_size``, ``in_channels``, ``drop_path_rate``, ``layer_scale_init_value``, ``init_cfg``, ...
+
+    Raises:
+        UserError: The image does not divide into patches; a checkpoint of ``init_cfg`` does not fill the network.
+    """
+
+    def __init__(
+        self,
+        pos_embed: Literal['sincos', 'learned'] = 'sincos',
+        out_type: str = 'raw',
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(out_type=out_type, **kwargs)
+        if pos_embed not in ('sincos', 'learned'):
+            raise UserError(
+                f"pos_embed={pos_embed!r} of the backbone: choose 'sincos' or 'learned'"
+            )
+        patch = self.patch_embed.projection.kernel_size
+        if any(side % size for side, size in zip(self.img_size, patch, strict=True)):
+            raise UserError(
+                f'img_size={tuple(self.img_size)} of the backbone does not divide into patches of {patch[0]} x '
+                f'{patch[1]} pixels; choose a multiple'
+            )
+        self.fixed_positions = pos_embed == 'sincos'
+        self.pos_embed.requires_grad_(not self.fixed_positions)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the token grid at ``img_size``."""
+        return tuple(self.patch_resolution)
+
+    def init_weights(self) -> None:
+        """Initialise as MAE does, or fill all of the network from ``init_cfg=dict(type='Pretrained', ...)``."""
+        if isinstance(self.init_cfg, dict) and self.init_cfg['type'] == 'Pretrained':
+            # Not mmengine's loader: it accepts a checkpoint that leaves layers unfilled.
+            fill_module(self, self.init_cfg['checkpoint'], self.init_cfg.get('prefix'))
+            self._is_init = True
+            return
+        super().init_weights()
+        if self.fixed_positions:
+            table = sincos_position_embedding(self.grid, self.embed_dims, self.with_cls_token)
+            self.pos_embed.data.copy_(table)
+        projection = self.patch_embed.projection.weight.data
+        nn.init.xavier_uniform_(projection.view(projection.shape[0], -1))
+        if self.cls_token is not None:
+            nn.init.normal_(self.cls_token, std=0.02)
+
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        num_hidden: int | None = None,
+        blocks: Sequence[int] | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Encode whole images, or the visible patches of masked ones.
+
+        Args:
+            x: Images ``(B, C, H, W)``.
+            mask: ``(B, L)`` bool, ``True`` = hidden, the same count in every sample; None is the parent's forward.
+            num_hidden: That count; None reads it from the mask, which waits for the device.
+            blocks: Blocks (from 0) whose tokens are returned in the masked path; None is the last one.
+
+        Returns:
+            Without a mask what the parent returns. With one, for each of ``blocks`` the class token and the
+            visible patches in raster order ``(B, 1 + L - num_hidden, C)``, *before* the final norm.
+
+        Raises:
+            UserError: The mask has another number of tokens than the image.
+        """
+        if mask is None:
+            return super().forward(x)
+        num_hidden = count_hidden(mask) if num_hidden is None else num_hidden
+        blocks = (self.num_layers - 1,) if blocks is None else tuple(blocks)
+        x = self._embed_visible(x, mask, num_hidden)
+        outputs = {}
+        for index, layer in enumerate(self.layers[: max(blocks) + 1]):
+            x = layer(x)
+            outputs[index] = x
+        return tuple(outputs[index] for index in blocks)
+
+    def _embed_visible(self, x: Tensor, mask: Tensor, num_hidden: int) -> Tensor:
+        x, grid = self.patch_embed(x)
+        if mask.shape != x.shape[:2]:
+            raise UserError(
+                f'the masks have {mask.shape[1]} tokens and the images {grid[0]} x {grid[1]} patches; give the mask '
+                "transform the backbone's patch_size"
+            )
+        positions = self.resize_pos_embed(
+            self.pos_embed,
+            self.patch_resolution,
+            grid,
+            mode=self.interpolate_mode,
+            num_extra_tokens=self.num_extra_tokens,
+        )
+        visible, _ = split_indices(mask, num_hidden)
+        x = gather_tokens(x + positions[:, self.num_extra_tokens :], visible)
+        if self.cls_token is not None:
+            class_token = (self.cls_token + positions[:, :1]).expand(len(x), -1, -1)
+            x = torch.cat((class_token, x), dim=1)
+        return self.pre_norm(self.drop_after_pos(x))

@@ -1,0 +1,7 @@
+from mmimg2vec.models.losses.feature_loss import (
+    CosineFeatureLoss,
+    MSEFeatureLoss,
+    SmoothL1FeatureLoss,
+)
+
+__all__ = ['CosineFeatureLoss', 'MSEFeatureLoss', 'SmoothL1FeatureLoss']

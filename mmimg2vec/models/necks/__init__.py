@@ -1,0 +1,5 @@
+from mmimg2vec.models.necks.cross_attention_decoder import CrossAttentionDecoder
+from mmimg2vec.models.necks.fusion import MultiLevelFusion
+from mmimg2vec.models.necks.self_attention_decoder import SelfAttentionDecoder
+
+__all__ = ['CrossAttentionDecoder', 'MultiLevelFusion', 'SelfAttentionDecoder']

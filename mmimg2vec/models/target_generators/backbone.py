@@ -1,0 +1,312 @@
+"""Any mmpretrain backbone as teacher."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn.utils import fuse_conv_bn
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from mmimg2vec.errors import UserError
+from mmimg2vec.models.target_generators.base import TargetGenerator, TargetLayout, freeze
+from mmimg2vec.models.target_generators.normalisation import NORMALISATIONS, normalise
+from mmimg2vec.models.utils import dilate_stages, map_to_tokens, stage_stride
+from mmimg2vec.models.utils.weights import fill_module, fingerprint
+from mmimg2vec.registry import MODELS
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+
+@MODELS.register_module()
+class BackboneTargetGenerator(TargetGenerator):
+    """Tokens and pooled feature of a frozen backbone: Img2Vec's teacher (arXiv 2304.12535).
+
+    ::
+
+        images -> RGB channels -> teacher's mean/std -> [input_size] -> teacher -> map (B, C, h, w) or tokens
+               -> [resample] -> tokens (B, L, C) -> normalisation -> {'tokens', 'pooled'}
+
+    The last of the backbone's outputs is the target; an earlier stage is asked for with the backbone's own options
+    (``num_stages=3, out_indices=(2,)`` of a ResNet). Three ways bring its map onto the student's grid: ``output_stride``
+    (a ResNet's last stages dilated, exactly), ``input_size`` (the teacher sees the image at another size) and
+    ``resample``. The pooled feature is the class token where the teacher has one, else the mean of the map.
+
+    Args:
+        teacher: Config of the backbone, with its scope (``type='mmpretrain.ResNet'``). Its weights come from
+            ``init_cfg=dict(type='Pretrained', checkpoint=..., prefix=...)``; the prefix is found when left out.
+        output_stride: Stride that the teacher's map shall have; its last stages are dilated to reach it.
+        input_size: Side, or (height, width), to which the teacher's copy of the images is resized (bicubic).
+        resample: How a map of another grid is brought onto the student's: ``'bilinear'`` (upsampling), ``'area'``
+            (averages) or None, where such a teacher is an error.
+        normalisation: Of the targets: ``'none'``, ``'layer'``, ``'batch'`` or ``'whiten'``; see
+            :func:`~mmimg2vec.models.target_generators.normalisation.normalise`. The pooled feature is whitened per
+            channel only, as a batch holds too few images for more. Default: the project's choice.
+        mean: The teacher's own mean of RGB, in grey levels 0 to 255.
+        std: The teacher's own standard deviation, likewise.
+        rgb_channels: Which of the student's channels are red, green and blue. None: the three there are, or a
+            single one three times, or the first three of more.
+        random_weights: Seed of a teacher with random weights; None (default) wants a checkpoint.
+        dtype: Type that the teacher runs in: ``'float32'``, ``'bfloat16'`` or ``'float16'``.
+        fold_batchnorm: Fold BatchNorm into the convolutions before it (kept only where the features agree).
+        compile: Compile the teacher (torch.compile), in place.
+
+    Raises:
+        UserError: An option that does not exist, a teacher without weights, a checkpoint that does not fill it, or
+            a grid that cannot be matched.
+    """
+
+    def __init__(
+        self,
+        teacher: dict[str, Any],
+        output_stride: int | None = None,
+        input_size: int | tuple[int, int] | None = None,
+        resample: str | None = None,
+        normalisation: str = 'layer',
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        rgb_channels: Sequence[int] | None = None,
+        random_weights: int | None = None,
+        dtype: str = 'float32',
+        fold_batchnorm: bool = True,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        self.teacher_cfg = dict(teacher)
+        self.weights_cfg = self.teacher_cfg.pop('init_cfg', None)
+        if (self.weights_cfg is None) == (random_weights is None):
+            raise UserError(
+                "the teacher needs either weights, teacher.init_cfg=dict(type='Pretrained', checkpoint=...), "
+                'or random_weights=SEED'
+            )
+        _choose('normalisation', normalisation, NORMALISATIONS)
+        _choose('resample', resample, (None, 'bilinear', 'area'))
+        _choose('dtype', dtype, ('float32', 'bfloat16', 'float16'))
+        self.output_stride = output_stride
+        self.input_size = (input_size, input_size) if isinstance(input_size, int) else input_size
+        self.resample = resample
+        self.normalisation = normalisation
+        self.rgb_channels = None if rgb_channels is None else tuple(rgb_channels)
+        self.random_weights = random_weights
+        self.dtype = getattr(torch, dtype)
+        self.fold_batchnorm = fold_batchnorm
+        self.compile_teacher = compile
+        self.teacher_mean = torch.tensor(mean, dtype=torch.float32)
+        self.teacher_std = torch.tensor(std, dtype=torch.float32)
+        self.teacher: nn.Module | None = None
+        self.patch_size: tuple[int, int] | None = None
+        self.img_size: tuple[int, int] | None = None
+        self._fingerprint: str | None = None
+
+    def connect(
+        self, patch_size: tuple[int, int], in_channels: int, mean: Tensor | None, std: Tensor | None
+    ) -> None:
+        """Work out the step from the student's normalisation to the teacher's; see the base class.
+
+        Raises:
+            UserError: No rule makes RGB of the student's channels.
+        """
+        self.patch_size = patch_size
+        channels = self.rgb_channels or {1: (0, 0, 0), 2: None}.get(in_channels, (0, 1, 2))
+        if channels is None or len(channels) != 3 or max(channels) >= in_channels:
+            raise UserError(
+                f'the teacher reads RGB and the student {in_channels} channels (rgb_channels={self.rgb_channels}); '
+                'say which of them are red, green and blue with target_generator.rgb_channels'
+            )
+        index = torch.tensor(channels)
+        mean = torch.zeros(in_channels) if mean is None else mean.flatten().cpu()
+        std = torch.ones(in_channels) if std is None else std.flatten().cpu()
+        # x * std_s + mean_s are grey levels; minus mean_t, over std_t is what the teacher was trained on.
+        scale = std[index] / self.teacher_std
+        shift = (mean[index] - self.teacher_mean) / self.teacher_std
+        self.register_buffer(
+            'scale', scale.view(1, 3, 1, 1).to(self._probe.device), persistent=False
+        )
+        self.register_buffer(
+            'shift', shift.view(1, 3, 1, 1).to(self._probe.device), persistent=False
+        )
+        self.register_buffer('channel_index', index.to(self._probe.device), persistent=False)
+        self.all_channels = channels == tuple(range(in_channels))
+
+    def describe(self, img_size: tuple[int, int]) -> TargetLayout:
+        """Grid and widths, worked out on the meta device; see the base class."""
+        self.img_size = tuple(img_size)
+        size = self.input_size or self.img_size
+        try:
+            with torch.device('meta'):
+                tokens, grid, pooled = self._features(self._build(), torch.zeros(1, 3, *size))
+        except (NotImplementedError, RuntimeError):
+            # Some networks compute numbers while they are built, which the meta device cannot.
+            with torch.no_grad():
+                tokens, grid, pooled = self._features(self._build(), torch.zeros(1, 3, *size))
+        wanted = self._student_grid(*self.img_size)
+        if grid != wanted and self.resample is None:
+            raise UserError(
+                f'the teacher gives {grid[0]} x {grid[1]} tokens for images of {size[0]} x {size[1]} pixels and the '
+                f'student has {wanted[0]} x {wanted[1]}; set target_generator.output_stride (ResNet), '
+                "target_generator.input_size, or target_generator.resample='bilinear'"
+            )
+        return TargetLayout(wanted, tokens.shape[-1], pooled.shape[-1])
+
+    def load(self) -> None:
+        """Build and fill the teacher, check it on one image, fold, freeze; a second call does nothing.
+
+        Raises:
+            UserError: The checkpoint does not fill the teacher, or its features are not finite.
+        """
+        if self.teacher is not None:
+            return
+        teacher = self._build()
+        if self.weights_cfg is not None:
+            fill_module(teacher, self.weights_cfg['checkpoint'], self.weights_cfg.get('prefix'))
+        self._fingerprint = fingerprint(teacher)
+        teacher = freeze(self._fold(teacher) if self.fold_batchnorm else teacher)
+        teacher = teacher.to(self._probe.device, self.dtype, memory_format=torch.channels_last)
+        self._check_features(teacher)
+        if self.compile_teacher:
+            teacher.compile()
+        self.teacher = teacher
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the teacher's weights as they were filled (loads them)."""
+        self.load()
+        return self._fingerprint
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Targets of a batch; see the base class."""
+        self.load()
+        # Autocast of the student would choose the teacher's types too.
+        with torch.autocast(images.device.type, enabled=False):
+            tokens, grid, pooled = self._features(self.teacher, self._teacher_images(images))
+            wanted = self._student_grid(*images.shape[-2:])
+            if grid != wanted:
+                tokens = self._resample(tokens, grid, wanted)
+            pooled_kind = 'batch' if self.normalisation == 'whiten' else self.normalisation
+            return {
+                'tokens': normalise(tokens, self.normalisation),
+                'pooled': normalise(pooled, pooled_kind),
+            }
+
+    def _build(self) -> nn.Module:
+        """The teacher with random weights, its stages dilated; alike on every rank and wherever it is built."""
+        cfg = self.teacher_cfg.copy()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.random_weights or 0)
+            try:
+                teacher = MODELS.build(cfg)
+            except (KeyError, TypeError, AssertionError) as error:
+                raise UserError(
+                    f'the teacher {cfg.get("type")!r} cannot be built: {error}; check target_generator.teacher'
+                ) from error
+            if hasattr(teacher, 'out_type'):
+                teacher.out_type = 'raw'  # all tokens, whatever the backbone would give by default
+            if self.random_weights is not None and hasattr(teacher, 'init_weights'):
+                teacher.init_weights()
+        if self.output_stride is not None:
+            self._dilate(teacher)
+        teacher.eval()  # on a line of its own: mmpretrain's backbones return None from it
+        return teacher
+
+    def _dilate(self, teacher: nn.Module) -> None:
+        names = getattr(teacher, 'res_layers', None)
+        if names is None:
+            raise UserError(
+                f'output_stride={self.output_stride}: only ResNet-like teachers can be dilated, not '
+                f'{type(teacher).__name__}; use target_generator.input_size or resample instead'
+            )
+        stages = [getattr(teacher, name) for name in names]
+        # The stem of every ResNet of mmpretrain strides by 4.
+        excess = 4
+        for stage in stages:
+            excess *= stage_stride(stage)
+        excess /= self.output_stride
+        first = len(stages)
+        while excess > 1 and first > 0:
+            first -= 1
+            excess /= stage_stride(stages[first])
+        if excess != 1:
+            raise UserError(
+                f'output_stride={self.output_stride} cannot be reached by dilating the stages of '
+                f'{type(teacher).__name__}; choose 4, 8, 16 or 32'
+            )
+        try:
+            dilate_stages(stages[first:])
+        except ValueError as error:
+            raise UserError(
+                f'output_stride={self.output_stride}: the teacher cannot be dilated ({error}); '
+                'use target_generator.input_size instead'
+            ) from error
+
+    def _fold(self, teacher: nn.Module) -> nn.Module:
+        """Fold BatchNorm where that leaves the features as they are (not so in pre-activation networks)."""
+        size = self.input_size or self.img_size
+        image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+        with torch.no_grad():
+            folded = fuse_conv_bn(copy.deepcopy(teacher))
+            before, after = (self._features(m, image)[0] for m in (teacher, folded))
+        if torch.allclose(before, after, rtol=1e-3, atol=1e-3 * before.abs().max().item()):
+            return folded
+        print_log(f'BatchNorm of {type(teacher).__name__} is not folded', logger='current')
+        return teacher
+
+    def _check_features(self, teacher: nn.Module) -> None:
+        size = self.input_size or self.img_size
+        image = torch.zeros(1, 3, *size, device=self._probe.device, dtype=self.dtype)
+        with torch.no_grad():
+            tokens, _, _ = self._features(teacher, image)
+        if not tokens.isfinite().all():
+            raise UserError(
+                f'the teacher {type(teacher).__name__} gives features that are not finite in {self.dtype}; '
+                "check its weights, or set target_generator.dtype='float32'"
+            )
+
+    def _teacher_images(self, images: Tensor) -> Tensor:
+        images = images.float() if self.all_channels else images[:, self.channel_index].float()
+        images = images * self.scale + self.shift
+        if self.input_size is not None and tuple(images.shape[-2:]) != self.input_size:
+            images = F.interpolate(images, self.input_size, mode='bicubic', align_corners=False)
+        return images.to(self.dtype, memory_format=torch.channels_last)
+
+    def _features(
+        self, teacher: nn.Module, images: Tensor
+    ) -> tuple[Tensor, tuple[int, int], Tensor]:
+        """Tokens ``(B, L, C)``, their grid, and the pooled feature ``(B, C)``."""
+        output = teacher(images)
+        output = output[-1] if isinstance(output, tuple | list) else output
+        if output.ndim == 4:
+            tokens = map_to_tokens(output)
+            return tokens, tuple(output.shape[-2:]), tokens.float().mean(dim=1)
+        if output.ndim != 3:
+            raise UserError(
+                f'the teacher {type(teacher).__name__} gives {output.ndim}-dimensional features; its last output '
+                'has to be a map (B, C, H, W) or tokens (B, N, C)'
+            )
+        extra = getattr(teacher, 'num_extra_tokens', 0)
+        patches = output[:, extra:]
+        stride = teacher.patch_embed.projection.stride
+        grid = tuple(math.ceil(n / step) for n, step in zip(images.shape[-2:], stride, strict=True))
+        return patches, grid, output[:, 0] if extra else patches.float().mean(dim=1)
+
+    def _student_grid(self, height: int, width: int) -> tuple[int, int]:
+        return height // self.patch_size[0], width // self.patch_size[1]
+
+    def _resample(self, tokens: Tensor, grid: tuple[int, int], wanted: tuple[int, int]) -> Tensor:
+        # (B, L, C) -> (B, C, h, w)
+        feature_map = tokens.transpose(1, 2).unflatten(2, grid).float()
+        options = {} if self.resample == 'area' else {'align_corners': False}
+        return map_to_tokens(F.interpolate(feature_map, wanted, mode=self.resample, **options))
+
+
+def _choose(name: str, value: object, choices: tuple) -> None:
+    if value not in choices:
+        raise UserError(
+            f'target_generator.{name}={value!r}: choose one of {", ".join(map(repr, choices))}'
+        )

@@ -1,0 +1,105 @@
+"""Bookkeeping on masked tokens: pure functions.
+
+Tokens are ``(B, L, C)`` with the patches in raster order. A mask is bool ``(B, L)``, ``True`` = hidden, with the
+same count ``num_hidden`` in every sample; functions take that count as an int, because reading it from a mask on the
+GPU would make the host wait for the device.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from mmpretrain.models.utils import build_2d_sincos_position_embedding
+from torch import Tensor
+
+SUPERVISIONS = ('masked', 'visible', 'all')
+
+
+def count_hidden(mask: Tensor) -> int:
+    """Hidden patches per sample, read from the mask (waits for the device when the mask is on one)."""
+    return int(mask[0].sum())
+
+
+def split_indices(mask: Tensor, num_hidden: int) -> tuple[Tensor, Tensor]:
+    """Raster indices of the visible and of the hidden patches.
+
+    Args:
+        mask: ``(B, L)`` bool, ``True`` = hidden.
+        num_hidden: Hidden patches in every sample.
+
+    Returns:
+        ``(B, L - num_hidden)`` and ``(B, num_hidden)`` indices, each in raster order.
+    """
+    order = mask.int().argsort(dim=1, stable=True)
+    return order[:, : mask.shape[1] - num_hidden], order[:, mask.shape[1] - num_hidden :]
+
+
+def gather_tokens(tokens: Tensor, index: Tensor) -> Tensor:
+    """Tokens at the given indices: ``(B or 1, L, C)`` and ``(B, P)`` -> ``(B, P, C)``."""
+    tokens = tokens.expand(index.shape[0], -1, -1)
+    return tokens.gather(1, index.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
+
+
+def count_compared(num_tokens: int, num_hidden: int, supervision: str, share: float) -> int:
+    """Number of patches compared per sample; see :func:`compared_positions`."""
+    candidates = {
+        'masked': num_hidden,
+        'visible': num_tokens - num_hidden,
+        'all': num_tokens,
+    }[supervision]
+    return math.ceil(share * candidates)
+
+
+def compared_positions(
+    mask: Tensor,
+    num_hidden: int,
+    supervision: str = 'masked',
+    share: float = 1.0,
+    token_rank: Tensor | None = None,
+) -> Tensor:
+    """Choose the patches at which prediction and target are compared.
+
+    Args:
+        mask: ``(B, L)`` bool, ``True`` = hidden.
+        num_hidden: Hidden patches in every sample.
+        supervision: ``'masked'``, ``'visible'`` or ``'all'`` patches are candidates.
+        share: Share of the candidates that is compared, in (0, 1]; a random share of the masked patches can stand
+            for all of them (CrossMAE, arXiv 2401.14391).
+        token_rank: ``(B, L)`` a random permutation per sample: the candidates of lowest rank are taken. Needed only
+            for ``share < 1``.
+
+    Returns:
+        ``(B, P)`` raster indices in raster order, ``P = ceil(share * candidates)``.
+    """
+    num_tokens = mask.shape[1]
+    count = count_compared(num_tokens, num_hidden, supervision, share)
+    excluded = {
+        'masked': ~mask,
+        'visible': mask,
+        'all': torch.zeros_like(mask),
+    }[supervision]
+    rank = torch.zeros_like(mask, dtype=torch.long) if token_rank is None else token_rank
+    order = (rank + num_tokens * excluded).argsort(dim=1, stable=True)
+    return order[:, :count].sort(dim=1).values
+
+
+def sincos_position_embedding(grid: tuple[int, int], dims: int, class_token: bool = True) -> Tensor:
+    """Fixed 2-D sine-cosine position embedding in raster order, the class token's (zeros) first.
+
+    Args:
+        grid: Rows and columns of the token grid.
+        dims: Width, divisible by 4.
+        class_token: Whether the class token's position stands first.
+
+    Returns:
+        ``(1, [1 +] rows * columns, dims)`` float32; for square grids the table of MAE.
+    """
+    rows, columns = grid
+    # mmpretrain's function runs through its grid column by column: with the sides swapped that is raster order.
+    return build_2d_sincos_position_embedding((columns, rows), dims, cls_token=class_token)
+
+
+def map_to_tokens(feature_map: Tensor) -> Tensor:
+    """Feature map to tokens in raster order: ``(B, C, H, W)`` -> ``(B, H * W, C)``."""
+    return feature_map.flatten(2).transpose(1, 2)
