@@ -1,0 +1,213 @@
+import copy
+
+import pytest
+import torch
+from contracts import random_mask
+from mmengine.model import ExponentialMovingAverage
+from mmengine.registry import init_default_scope
+from mmpretrain.models.backbones import VisionTransformer
+from mmpretrain.registry import MODELS
+from torch import nn
+
+from mmimg2vec import UserError
+
+ARCH = dict(embed_dims=32, num_layers=4, num_heads=2, feedforward_channels=64)
+IMG2VEC = dict(
+    type='mmimg2vec.Img2Vec',
+    backbone=dict(
+        type='mmimg2vec.MaskedVisionTransformer', arch=ARCH, img_size=64, patch_size=16
+    ),
+    fusion=dict(type='mmimg2vec.MultiLevelFusion', blocks=(0, 2, 3)),
+    neck=dict(type='mmimg2vec.CrossAttentionDecoder', embed_dims=16, depth=1, num_heads=2),
+    head=dict(type='mmimg2vec.FeatureHead', share=0.5),
+    target_generator=dict(
+        type='mmimg2vec.BackboneTargetGenerator',
+        teacher=dict(type='mmpretrain.ResNet', depth=18, base_channels=4, stem_channels=4),
+        output_stride=16,
+        random_weights=0,
+    ),
+    data_preprocessor=dict(mean=[120.0, 115, 100], std=[58.0, 57, 57], to_rgb=True),
+)
+
+
+def build(**changes):
+    torch.manual_seed(0)
+    cfg = copy.deepcopy(IMG2VEC)
+    for name, change in changes.items():
+        cfg[name] = change if change is None else {**cfg[name], **change}
+    model = MODELS.build(cfg)
+    model.init_weights()
+    return model
+
+
+def batch(channels: int = 3, hidden: int = 12, seed: int = 0) -> dict:
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (4, channels, 64, 64), generator=generator, dtype=torch.uint8)
+    mask, rank = random_mask(4, 16, hidden, seed)
+    return dict(inputs=images, mask=mask, token_rank=rank)
+
+
+def losses(model, data=None) -> dict:
+    return model(**model.data_preprocessor(data or batch(), True), mode='loss')
+
+
+def total(values: dict) -> torch.Tensor:
+    return sum(value for name, value in values.items() if 'loss' in name)
+
+
+VARIANTS = {
+    'default': dict(),
+    'no fusion': dict(fusion=None),
+    'no global term': dict(head=dict(global_weight=0)),
+    'all patches': dict(head=dict(supervision='all', share=1.0)),
+    'visible patches': dict(head=dict(supervision='visible')),
+    'cosine': dict(head=dict(loss=dict(type='mmimg2vec.CosineFeatureLoss'))),
+    'self-attention': dict(neck=dict(type='mmimg2vec.SelfAttentionDecoder')),
+    'whitened': dict(target_generator=dict(normalisation='whiten')),
+}
+
+
+@pytest.mark.parametrize('changes', VARIANTS.values(), ids=VARIANTS)
+def test_training_lowers_the_loss_and_leaves_the_teacher_alone(changes):
+    model = build(**changes).train()
+    teacher = {k: v.clone() for k, v in model.target_generator.named_buffers()}
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=3e-3)
+    first = total(losses(model)).item()
+    for _ in range(15):
+        optimizer.zero_grad()
+        total(losses(model)).backward()
+        optimizer.step()
+    assert total(losses(model)).item() < 0.9 * first
+    assert not [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    after = dict(model.target_generator.named_buffers())
+    assert all(torch.equal(value, after[name]) for name, value in teacher.items())
+    assert not any('target_generator' in key for key in model.state_dict())
+
+
+@pytest.mark.parametrize('scope', ['mmpretrain', 'mmdet', 'mmseg'])
+def test_builds_under_every_default_scope(scope):
+    if scope != 'mmpretrain':
+        pytest.importorskip(scope)
+    init_default_scope(scope)
+    try:
+        from mmengine.registry import MODELS as ROOT
+
+        model = ROOT.build(copy.deepcopy(IMG2VEC))
+        model.init_weights()
+        assert total(losses(model)).isfinite()
+        assert type(model.target_generator.teacher).__module__.startswith('mmpretrain')
+    finally:
+        init_default_scope('mmpretrain')
+
+
+def test_backbone_loads_into_the_plain_vision_transformer():
+    model = build()
+    prefix = 'backbone.'
+    state = {k[len(prefix) :]: v for k, v in model.state_dict().items() if k.startswith(prefix)}
+    plain = VisionTransformer(arch=ARCH, img_size=64, patch_size=16, out_type='raw')
+    result = plain.load_state_dict(state)
+    assert not result.missing_keys and not result.unexpected_keys
+    plain.eval(), model.eval()
+    images = torch.randn(2, 3, 64, 64)
+    assert torch.equal(plain(images)[0], model.extract_feat(images)[0])
+
+
+def test_hidden_pixels_reach_the_target_only():
+    model = build().eval()
+    data = model.data_preprocessor(batch())
+    pixels = data['mask'].view(4, 1, 4, 4).repeat_interleave(16, 2).repeat_interleave(16, 3)
+    changed = torch.where(pixels, data['inputs'] + 1, data['inputs'])
+    args = (data['mask'], data['num_hidden'], data['token_rank'])
+    before, after = (model.predict_features(x, *args) for x in (data['inputs'], changed))
+    assert torch.equal(before['prediction'], after['prediction'])
+    assert not torch.equal(before['target'], after['target'])
+
+
+def test_fusion_starts_with_equal_shares_and_learns():
+    model = build()
+    torch.testing.assert_close(model.fusion.weights, torch.full((3,), 1 / 3))
+    total(losses(model)).backward()
+    assert model.fusion.proj_weights.grad.abs().max() > 0
+
+
+def test_ema_shares_the_teacher():
+    model = build()
+    ema = ExponentialMovingAverage(model)
+    assert ema.module.target_generator is model.target_generator
+    assert ema.module.backbone is not model.backbone
+    assert not any('target_generator' in key for key in ema.state_dict())
+
+
+def test_inference_loads_no_teacher():
+    model = MODELS.build(copy.deepcopy(IMG2VEC))
+    model.eval()
+    model(torch.randn(1, 3, 64, 64))
+    assert model.target_generator.teacher is None
+
+
+def test_five_channels():
+    model = build(
+        backbone=dict(in_channels=5),
+        data_preprocessor=dict(mean=[100.0] * 5, std=[50.0] * 5, to_rgb=False),
+    )
+    assert total(losses(model, batch(5))).isfinite()
+
+
+class TestPreprocessor:
+    def test_normalises_rgb(self):
+        data = batch()
+        prepared = build().data_preprocessor(data, True)
+        rgb = data['inputs'].flip(1).float()
+        mean, std = torch.tensor([120.0, 115, 100]), torch.tensor([58.0, 57, 57])
+        expected = (rgb - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+        torch.testing.assert_close(prepared['inputs'], expected)
+        assert prepared['num_hidden'] == 12 and isinstance(prepared['num_hidden'], int)
+        assert torch.equal(data['inputs'], batch()['inputs'])
+
+    def test_uneven_masks(self):
+        data = batch()
+        data['mask'][1] = ~data['mask'][1]
+        with pytest.raises(UserError, match='hide between 4 and 12 patches'):
+            losses(build(), data)
+
+    def test_wrong_channels(self):
+        with pytest.raises(UserError, match=r'images have 5 channels and data_preprocessor.mean 3'):
+            losses(build(), batch(5))
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (dict(fusion=dict(blocks=(0, 2))), r'has to end with the last of the 4 blocks'),
+        (dict(target_generator=dict(output_stride=None)), 'teacher gives 2 x 2 tokens'),
+        (dict(backbone=dict(in_channels=2)), 'say which of them are red, green and blue'),
+        (dict(data_preprocessor=dict(std=[1.0])), 'need one value per channel each'),
+    ],
+)
+def test_parts_that_do_not_fit_are_named(changes, message):
+    with pytest.raises(UserError, match=message):
+        build(**changes)
+
+
+def test_batch_without_masks_is_named():
+    model = build()
+    with pytest.raises(UserError, match='the batch has no masks'):
+        losses(model, dict(inputs=batch()['inputs']))
+
+
+def test_target_generator_of_another_kind_is_named():
+    cfg = copy.deepcopy(IMG2VEC)
+    cfg['target_generator'] = dict(type='mmpretrain.HOGGenerator')
+    with pytest.raises(UserError, match='target_generator is a HOGGenerator'):
+        MODELS.build(cfg)
+
+
+def test_every_part_is_registered_under_our_scope():
+    import mmimg2vec.models as parts
+    from mmimg2vec.registry import MODELS as OURS
+
+    bases = {'MaskedImageModel', 'TargetGenerator'}
+    for name in set(parts.__all__) - bases:
+        assert OURS.get(name) is getattr(parts, name), name
+        assert issubclass(OURS.get(name), nn.Module)

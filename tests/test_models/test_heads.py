@@ -1,0 +1,88 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from contracts import random_mask
+
+from mmimg2vec import UserError
+from mmimg2vec.models import CosineFeatureLoss, FeatureHead, MSEFeatureLoss, SmoothL1FeatureLoss
+from mmimg2vec.models.utils import gather_tokens
+
+LOSSES = [CosineFeatureLoss(), SmoothL1FeatureLoss(), SmoothL1FeatureLoss(0.1), MSEFeatureLoss()]
+
+
+class TestLosses:
+    @pytest.mark.parametrize('loss', LOSSES, ids=lambda loss: type(loss).__name__)
+    def test_zero_at_the_target_and_the_gradient_leads_there(self, loss):
+        target = torch.randn(4, 7, 16)
+        assert loss(target, target).abs() < 1e-6
+        prediction = torch.randn(4, 7, 16, requires_grad=True)
+        before = loss(prediction, target)
+        before.backward()
+        closer = prediction.detach() - 5 * prediction.grad / prediction.grad.norm()
+        assert loss(closer, target) < before
+        assert (prediction.grad * (prediction.detach() - target)).sum() > 0
+
+    def test_values(self):
+        x, y = torch.randn(3, 5), torch.randn(3, 5)
+        cosine = sum(1 - (a @ b) / (a.norm() * b.norm()) for a, b in zip(x, y, strict=True)) / 3
+        torch.testing.assert_close(CosineFeatureLoss()(x, y), cosine)
+        torch.testing.assert_close(CosineFeatureLoss()(x, 7 * y), cosine)
+        torch.testing.assert_close(MSEFeatureLoss()(x, y), ((x - y) ** 2).mean())
+        error = (x - y).abs()
+        expected = torch.where(error < 0.5, error**2 / (2 * 0.5), error - 0.25).mean()
+        torch.testing.assert_close(SmoothL1FeatureLoss(0.5)(x, y), expected)
+
+    def test_half_precision_is_compared_in_float32(self):
+        x = torch.randn(2, 8).bfloat16()
+        assert all(loss(x, x + 1).dtype == torch.float32 for loss in LOSSES)
+
+
+class TestFeatureHead:
+    def target(self):
+        return dict(tokens=torch.randn(2, 16, 8), pooled=torch.randn(2, 8))
+
+    def test_terms_and_watched_quantities(self):
+        head, target = (
+            FeatureHead(4, 8, loss=dict(type='mmimg2vec.MSEFeatureLoss'), global_weight=0.5),
+            self.target(),
+        )
+        mask, rank = random_mask(2, 16, 12)
+        positions = head.positions(mask, 12, rank)
+        prediction, class_token = torch.randn(2, 12, 8, requires_grad=True), torch.randn(2, 4)
+        result = head.loss(prediction, positions, class_token, target)
+        wanted = gather_tokens(target['tokens'], positions)
+        torch.testing.assert_close(result['loss_token'], F.mse_loss(prediction, wanted))
+        pooled = F.mse_loss(head.global_pred(class_token), target['pooled'])
+        torch.testing.assert_close(result['loss_global'], 0.5 * pooled)
+        watched = {name: value for name, value in result.items() if 'loss' not in name}
+        assert set(watched) == {'target_diversity', 'prediction_diversity', 'prediction_cosine'}
+        assert not any(value.requires_grad for value in watched.values())
+        torch.testing.assert_close(
+            watched['prediction_cosine'], F.cosine_similarity(prediction, wanted, dim=-1).mean()
+        )
+
+    def test_global_term_switched_off(self):
+        head = FeatureHead(4, 0, global_weight=0)
+        assert not list(head.parameters())
+        mask, rank = random_mask(2, 16, 12)
+        result = head.loss(
+            torch.randn(2, 12, 8), head.positions(mask, 12, rank), torch.randn(2, 4), self.target()
+        )
+        assert 'loss_global' not in result
+
+    @pytest.mark.parametrize(
+        ('kwargs', 'message'),
+        [
+            (dict(supervision='hidden'), "choose one of 'masked', 'visible', 'all'"),
+            (dict(share=0), r'head.share=0 is out of range'),
+            (dict(share=1.5), r'head.share=1.5 is out of range'),
+            (dict(pooled_channels=0), 'gives no feature of the whole image'),
+        ],
+    )
+    def test_mistakes_are_named(self, kwargs, message):
+        with pytest.raises(UserError, match=message):
+            FeatureHead(**{'in_channels': 4, 'pooled_channels': 8, **kwargs})
+
+    def test_beta_has_to_be_positive(self):
+        with pytest.raises(UserError, match='has to be positive'):
+            SmoothL1FeatureLoss(0)

@@ -1,0 +1,126 @@
+import pytest
+import torch
+from contracts import random_mask
+from mmpretrain.models.backbones import ResNet
+from torch import nn
+
+from mmimg2vec import UserError
+from mmimg2vec.models.utils import (
+    compared_positions,
+    dilate_stages,
+    split_indices,
+    token_diversity,
+)
+from mmimg2vec.models.utils.weights import fill_module, fingerprint
+
+
+class TestTokens:
+    def test_split_is_the_mask_in_raster_order(self):
+        mask = torch.tensor([[True, False, True, False], [False, False, True, True]])
+        visible, hidden = split_indices(mask, 2)
+        assert visible.tolist() == [[1, 3], [0, 1]]
+        assert hidden.tolist() == [[0, 2], [2, 3]]
+
+    @pytest.mark.parametrize('supervision', ['masked', 'visible', 'all'])
+    def test_candidates(self, supervision):
+        mask, rank = random_mask(3, 16, 12)
+        positions = compared_positions(mask, 12, supervision, 1.0, rank)
+        expected = {'masked': mask, 'visible': ~mask, 'all': torch.ones_like(mask)}[supervision]
+        chosen = torch.zeros_like(mask).scatter(1, positions, True)
+        assert torch.equal(chosen, expected)
+
+    def test_share_takes_the_lowest_ranks(self):
+        mask, rank = random_mask(3, 16, 12)
+        positions = compared_positions(mask, 12, 'masked', 0.4, rank)
+        assert positions.shape == (3, 5)  # ceil(0.4 * 12)
+        assert mask.gather(1, positions).all()
+        taken = rank.gather(1, positions).max(dim=1).values
+        left_out = rank.masked_fill(~mask, 99).scatter(1, positions, 99).min(dim=1).values
+        assert (taken < left_out).all()
+        assert torch.equal(positions, positions.sort(dim=1).values)
+
+
+class TestDiversity:
+    def test_equals_the_double_loop(self):
+        tokens = torch.randn(4, 9, 5, dtype=torch.float64) + 1
+        unit = tokens / tokens.norm(dim=-1, keepdim=True)
+        for image, value in zip(unit, token_diversity(tokens), strict=True):
+            pairs = [image[i] @ image[j] for i in range(9) for j in range(9) if i != j]
+            assert abs(value - (1 - sum(pairs) / len(pairs))) < 1e-12
+
+    def test_limits_and_scale(self):
+        constant = torch.randn(1, 1, 8).expand(2, 6, 8)
+        torch.testing.assert_close(token_diversity(constant), torch.zeros(2), atol=1e-6, rtol=0)
+        torch.testing.assert_close(token_diversity(torch.eye(6)[None]), torch.ones(1))
+        tokens = torch.randn(2, 6, 8)
+        scaled = tokens * torch.rand(2, 6, 1).add(0.1)
+        torch.testing.assert_close(token_diversity(tokens), token_diversity(scaled))
+        assert token_diversity(tokens.bfloat16()).dtype == torch.float32
+
+
+class TestDilation:
+    @pytest.mark.parametrize('depth', [18, 50])
+    @pytest.mark.parametrize('dilated', [1, 2])
+    def test_shared_positions_are_unchanged(self, depth, dilated):
+        torch.manual_seed(0)
+        net = ResNet(depth, base_channels=8, stem_channels=8, out_indices=(3,))
+        net.init_weights()
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.1)
+                module.running_var.uniform_(0.5, 2)
+        net.eval()
+        images = torch.randn(1, 3, 96, 96)
+        before = net(images)[-1]
+        dilate_stages([getattr(net, name) for name in net.res_layers[-dilated:]])
+        after = net(images)[-1]
+        step = 2**dilated
+        assert after.shape[-1] == before.shape[-1] * step
+        error = (after[..., ::step, ::step] - before).norm() / before.norm()
+        assert error < 1e-5
+
+    def test_pooling_inside_a_stage_is_refused(self):
+        block = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(4, 4, 1))
+        with pytest.raises(ValueError, match='AvgPool2d'):
+            dilate_stages([nn.Sequential(block)])
+
+
+class TestWeights:
+    @pytest.fixture()
+    def net(self):
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+
+    @pytest.mark.parametrize('prefix', ['', 'module.', 'module.encoder_q.', 'backbone.'])
+    def test_prefix_is_found(self, net, tmp_path, prefix):
+        state = {prefix + key: value for key, value in net.state_dict().items()}
+        torch.save({'state_dict': {**state, 'head.bias': torch.zeros(2)}}, tmp_path / 'net.pth')
+        other = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+        assert fingerprint(other) != fingerprint(net)
+        fill_module(other, str(tmp_path / 'net.pth'))
+        assert fingerprint(other) == fingerprint(net)
+
+    def test_two_networks_in_a_file_need_a_choice(self, net, tmp_path):
+        state = {p + k: v for p in ('student.', 'teacher.') for k, v in net.state_dict().items()}
+        torch.save(state, tmp_path / 'two.pth')
+        with pytest.raises(UserError, match=r"under the prefixes 'student.', 'teacher.'"):
+            fill_module(net, str(tmp_path / 'two.pth'))
+        fill_module(net, str(tmp_path / 'two.pth'), 'teacher')
+
+    def test_unfit_files_are_named_in_one_line(self, net, tmp_path):
+        (tmp_path / 'noise.pth').write_bytes(b'no checkpoint')
+        torch.save({'epoch': 3}, tmp_path / 'empty.pth')
+        torch.save({'0.weight': torch.zeros(4, 3, 1, 1)}, tmp_path / 'part.pth')
+        wrong = {**net.state_dict(), '0.weight': torch.zeros(4, 3, 3, 3)}
+        torch.save(wrong, tmp_path / 'shape.pth')
+        cases = {
+            'absent.pth': 'absent.pth',
+            'noise.pth': 'noise.pth',
+            'empty.pth': 'holds no tensors',
+            'part.pth': '5 of 6 entries are missing',
+            'shape.pth': 'size mismatch for 0.weight',
+        }
+        for name, message in cases.items():
+            with pytest.raises(UserError, match=message) as caught:
+                fill_module(net, str(tmp_path / name))
+            assert '\n' not in str(caught.value)
