@@ -1,0 +1,99 @@
+"""Building a dataset with errors that say which folder is meant and where the config names it."""
+
+from __future__ import annotations
+
+import os.path as osp
+from typing import Any
+
+from mmengine.registry import Registry
+
+from mmimg2vec.errors import UserError
+
+
+def build_dataset(dataset: Any, registry: Registry, config_key: str) -> Any:
+    """Build and fully read a dataset.
+
+    Args:
+        dataset: Config of a dataset, or a dataset, which is returned as it is.
+        registry: Where to build it.
+        config_key: Where the config of the dataset stands, for error messages.
+
+    Raises:
+        UserError: Its folder or annotation file is missing or empty, or its folders do not match its classes.
+    """
+    if not isinstance(dataset, dict):
+        return dataset
+    check_data_paths(dataset, config_key)
+    cure = f'{_where(dataset)}: {_cure(config_key)}'
+    try:
+        built = registry.build(dataset)
+        if hasattr(built, 'full_init'):
+            built.full_init()
+    except FileNotFoundError as error:
+        raise UserError(f'{error} (while reading {cure})') from error
+    except (RuntimeError, AssertionError) as error:
+        # What mmpretrain's folder datasets say of an empty folder, and of one with other classes.
+        if 'Found 0 files' in str(error):
+            raise UserError(f'no images in {cure}') from error
+        if 'number of subfolders' in str(error).lower():
+            raise UserError(
+                f'{" ".join(str(error).split())} For unlabelled images set with_label=False ({cure})'
+            ) from error
+        raise
+    if len(built) == 0:
+        raise UserError(f'no images in {cure}')
+    return built
+
+
+def check_data_paths(dataset: dict, config_key: str) -> None:
+    """Check that the local folders and the annotation file that a dataset config names exist.
+
+    Args:
+        dataset: Config with any of ``data_root``, ``data_prefix`` (string or dict), ``split``, ``ann_file``.
+        config_key: Where it stands in the config, for error messages.
+
+    Raises:
+        UserError: One of them does not exist; names it and the key to set.
+    """
+    root = dataset.get('data_root') or ''
+    prefixes = dataset.get('data_prefix') or dataset.get('split') or ''
+    prefixes = prefixes.values() if isinstance(prefixes, dict) else [prefixes]
+    has_annotations = bool(dataset.get('ann_file'))
+    for prefix in dict.fromkeys(['', *prefixes]):
+        folder = _join(root, prefix)
+        # With an annotation file the prefix may be the beginning of file names rather than a folder.
+        is_folder = folder and _is_local(folder) and not (has_annotations and prefix)
+        if is_folder and not osp.isdir(folder):
+            raise UserError(f'no data folder {folder}: {_cure(config_key)}')
+    if has_annotations:
+        ann_file = _join(root, dataset['ann_file'])
+        if _is_local(ann_file) and not osp.isfile(ann_file):
+            raise UserError(
+                f'no annotation file {ann_file}: set ann_file in the config, or pass '
+                f'--cfg-options {config_key}.ann_file=FILE'
+            )
+
+
+def _cure(config_key: str) -> str:
+    return f'set data_root in the config, or pass --cfg-options {config_key}.data_root=FOLDER'
+
+
+def _where(dataset: dict) -> str:
+    prefix = dataset.get('data_prefix') or dataset.get('split') or ''
+    if isinstance(prefix, dict):
+        prefix = prefix.get('img_path', '')
+    return (
+        _join(dataset.get('data_root') or '', prefix) or dataset.get('ann_file') or dataset['type']
+    )
+
+
+def _join(root: str, path: str) -> str:
+    return (
+        osp.join(osp.expanduser(str(root)), osp.expanduser(str(path)))
+        if path
+        else osp.expanduser(str(root))
+    )
+
+
+def _is_local(path: str) -> bool:
+    return '://' not in path

@@ -1,0 +1,167 @@
+"""Loading of checkpoints without executing code, in place of mmengine's loaders.
+
+``pickle`` runs whatever a file says. mmengine's loaders let it: always in the original, after a warning in the
+continuation. :func:`register_safe_loader` replaces them for ``load_from``, ``resume`` and ``init_cfg`` at once; where
+a file comes from (folder, URL, model zoo name, object store) stays as in mmengine.
+"""
+
+from __future__ import annotations
+
+import io
+import os.path as osp
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import torch
+from mmengine import dist, fileio
+from mmengine.runner import CheckpointLoader
+from mmengine.runner import checkpoint as mmengine_checkpoint
+
+from mmimg2vec.environment import require
+from mmimg2vec.errors import UserError
+
+_LEGACY_PREFIXES = ('modelzoo://', 'torchvision://')
+_ZOO_PREFIXES = ('open-mmlab://', 'openmmlab://')
+
+
+def load_plain(
+    source: str | Path | bytes, map_location: Any = None, name: str | None = None
+) -> Any:
+    """Load tensors and plain containers from a ``torch.save`` or ``.safetensors`` file, and nothing else.
+
+    Args:
+        source: Path of the file, or its content.
+        map_location: As for ``torch.load``.
+        name: What to call the file in errors, where ``source`` is its content.
+
+    Raises:
+        UserError: The file does not exist, is damaged, or holds anything but tensors and plain containers.
+    """
+    name = str(name or source)
+    if not isinstance(source, bytes) and not osp.isfile(source):
+        raise UserError(f'no checkpoint {name}: check the path')
+    if name.endswith('.safetensors'):
+        return _load_safetensors(source, map_location, name)
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        return torch.load(file, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(_refusal(name, error)) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        # Also what a state dict for an absent device raises.
+        reason = str(error).strip().split('\n')[0]
+        raise UserError(
+            f'{name} cannot be read as a checkpoint ({reason}): download or save it again'
+        ) from error
+
+
+def load_from_local(filename: str, map_location: Any = None) -> Any:
+    """Load a local file."""
+    return load_plain(osp.expanduser(filename), map_location)
+
+
+def load_from_http(filename: str, map_location: Any = None) -> Any:
+    """Download into torch's hub folder, where not done before, and load; rank 0 first."""
+    rank, world_size = dist.get_dist_info()
+    path = osp.join(torch.hub.get_dir(), 'checkpoints', osp.basename(urlparse(filename).path))
+    if rank == 0:
+        _download(filename, path)
+    if world_size > 1:
+        dist.barrier()
+        _download(filename, path)  # for ranks on other machines
+    return load_plain(path, map_location)
+
+
+def load_from_torchvision(filename: str, map_location: Any = None) -> Any:
+    """Load by torchvision's name of the weights."""
+    urls = mmengine_checkpoint.get_torchvision_models()
+    return load_from_http(_look_up(filename, urls), map_location)
+
+
+def load_from_openmmlab(filename: str, map_location: Any = None) -> Any:
+    """Load by OpenMMLab's name of the weights."""
+    deprecated = mmengine_checkpoint.get_deprecated_model_names()
+    scheme, name = filename.split('://', 1)
+    address = _look_up(
+        f'{scheme}://{deprecated.get(name, name)}', mmengine_checkpoint.get_external_models()
+    )
+    if address.startswith(('http://', 'https://')):
+        return load_from_http(address, map_location)
+    return load_plain(osp.join(mmengine_checkpoint._get_mmengine_home(), address), map_location)
+
+
+def load_from_mmcls(filename: str, map_location: Any = None) -> Any:
+    """Load the backbone of a classifier by its name in the model zoo."""
+    address = _look_up(filename, mmengine_checkpoint.get_mmcls_models())
+    return mmengine_checkpoint._process_mmcls_checkpoint(load_from_http(address, map_location))
+
+
+def load_from_ceph(filename: str, map_location: Any = None, backend: str = 'petrel') -> Any:
+    """Load from an object store."""
+    file_backend = fileio.get_file_backend(filename, backend_args={'backend': backend})
+    return load_plain(file_backend.get(filename), map_location, name=filename)
+
+
+def load_from_elsewhere(filename: str, map_location: Any = None) -> Any:
+    """Refuse a scheme that has no safe loader."""
+    raise UserError(f'{filename} cannot be loaded safely: download it and name the local file')
+
+
+def register_safe_loader() -> None:
+    """Put the loaders of this module in place of all of mmengine's."""
+    loaders = {
+        ('',): load_from_local,
+        ('http://', 'https://'): load_from_http,
+        _LEGACY_PREFIXES: load_from_torchvision,
+        _ZOO_PREFIXES: load_from_openmmlab,
+        ('mmcls://',): load_from_mmcls,
+        (r'(\S+\:)?s3://', r'(\S+\:)?petrel://'): load_from_ceph,
+    }
+    ours = {prefix for prefixes in loaders for prefix in prefixes}
+    loaders[tuple(set(CheckpointLoader._schemes) - ours)] = load_from_elsewhere
+    for prefixes, loader in loaders.items():
+        CheckpointLoader.register_scheme(prefixes, loader, force=True)
+
+
+def _load_safetensors(source: str | Path | bytes, map_location: Any, name: str) -> dict:
+    safetensors = require('safetensors.torch', f'Loading {name}', 'safetensors')
+    try:
+        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+        tensors = safetensors.load(data)
+    except Exception as error:  # the library's error class moved between versions
+        raise UserError(
+            f'{name} cannot be read as safetensors ({error}): download it again'
+        ) from error
+    if isinstance(map_location, (str, torch.device)):
+        tensors = {key: tensor.to(map_location) for key, tensor in tensors.items()}
+    return tensors
+
+
+def _refusal(name: str, error: Exception) -> str:
+    held = re.findall(r'(?:GLOBAL|Unsupported class)\s+([\w.]+)', str(error))
+    what = f'{held[0]} objects' if held else 'more than tensors and plain containers'
+    return (
+        f'{name} holds {what}, which could run code when loaded: if you trust its origin, keep its tensors '
+        "only: python -c \"import torch; c = torch.load('OLD', weights_only=False); "
+        "torch.save({'state_dict': c.get('state_dict', c.get('model', c))}, 'NEW')\""
+    )
+
+
+def _look_up(filename: str, addresses: dict) -> str:
+    name = filename.split('://', 1)[1]
+    if name not in addresses:
+        raise UserError(f'{filename} is no known name of weights: use a URL or a local file')
+    return addresses[name]
+
+
+def _download(url: str, path: str) -> None:
+    if osp.exists(path):
+        return
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.hub.download_url_to_file(url, path, progress=dist.is_main_process())
+    except OSError as error:
+        raise UserError(f'{url} cannot be downloaded ({error}): put the file at {path}') from error

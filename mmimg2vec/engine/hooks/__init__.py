@@ -1,0 +1,22 @@
+from mmimg2vec.engine.hooks.backbone_export import BackboneExportHook
+from mmimg2vec.engine.hooks.feature_pictures import FeaturePictureHook
+from mmimg2vec.engine.hooks.knn import KNNHook
+from mmimg2vec.engine.hooks.plain_checkpoint import PlainCheckpointHook
+from mmimg2vec.engine.hooks.progress import ProgressHook
+from mmimg2vec.engine.hooks.seeded_step import SeededStepHook
+from mmimg2vec.engine.hooks.teacher_guard import TeacherGuardHook
+from mmimg2vec.engine.hooks.throughput import GradNormHook, ThroughputHook
+from mmimg2vec.engine.hooks.unreadable_images import UnreadableImagesHook
+
+__all__ = [
+    'BackboneExportHook',
+    'FeaturePictureHook',
+    'GradNormHook',
+    'KNNHook',
+    'PlainCheckpointHook',
+    'ProgressHook',
+    'SeededStepHook',
+    'TeacherGuardHook',
+    'ThroughputHook',
+    'UnreadableImagesHook',
+]

@@ -1,0 +1,91 @@
+"""The file that downstream configs start from."""
+
+from __future__ import annotations
+
+import os
+import os.path as osp
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from mmimg2vec.engine.plain import to_plain
+from mmimg2vec.errors import UserError
+from mmimg2vec.registry import HOOKS
+from mmimg2vec.version import __version__
+
+# Put into parameter names by DDP (at the front), FSDP, activation checkpointing and torch.compile.
+_WRAPPERS = re.compile(
+    r'^module\.|(?<![^.])(_fsdp_wrapped_module|_checkpoint_wrapped_module|_orig_mod)\.'
+)
+
+
+def backbone_state(model: nn.Module, prefix: str = 'backbone.') -> dict[str, Tensor]:
+    """The backbone's tensors on the CPU under their plain names, ``prefix`` included.
+
+    Under FSDP every rank has to call this; mmengine configures it to gather the full tensors.
+    """
+    state = {_WRAPPERS.sub('', name): tensor for name, tensor in model.state_dict().items()}
+    # Cloned: a view would drag its whole storage into the file.
+    return {
+        name: tensor.detach().cpu().clone()
+        for name, tensor in state.items()
+        if name.startswith(prefix)
+    }
+
+
+def save_whole(checkpoint: Any, path: str | Path) -> None:
+    """``torch.save`` beside the file, then move it to its name: nobody ever sees half of it."""
+    part = f'{path}.part'
+    torch.save(checkpoint, part)
+    os.replace(part, path)
+
+
+@HOOKS.register_module()
+class BackboneExportHook(Hook):
+    """Writes ``WORK_DIR/backbone.pth`` at the end of training, whole or not at all.
+
+    It holds ``state_dict`` (names start with ``backbone.``) and ``meta`` (version, config, epoch, seed ...), loads
+    without executing code and is taken up downstream by
+    ``init_cfg=dict(type='Pretrained', checkpoint='.../backbone.pth', prefix='backbone.')``.
+
+    Args:
+        filename: Name of the file in the run's folder.
+    """
+
+    priority = 'VERY_LOW'
+
+    def __init__(self, filename: str = 'backbone.pth') -> None:
+        self.filename = filename
+
+    def after_train(self, runner: Runner) -> None:
+        """Write the file on the main process.
+
+        Raises:
+            UserError: The model has no ``backbone``.
+        """
+        state = backbone_state(runner.model)
+        if not is_main_process():
+            return
+        if not state:
+            raise UserError(
+                f'{type(runner.model).__name__} has no `backbone` to export: remove BackboneExportHook from '
+                'custom_hooks'
+            )
+        meta = {
+            'mmimg2vec_version': __version__,
+            'torch_version': str(torch.__version__),
+            'experiment_name': runner.experiment_name,
+            'config': runner.cfg.pretty_text,
+            'epoch': runner.epoch,
+            'iter': runner.iter,
+            'seed': runner.seed,
+        }
+        path = osp.join(runner.work_dir, self.filename)
+        save_whole({'state_dict': state, 'meta': to_plain(meta)}, path)
+        runner.logger.info(f'The backbone ({len(state)} tensors) is saved to {path}')

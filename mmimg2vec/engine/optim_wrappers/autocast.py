@@ -1,0 +1,115 @@
+"""Mixed precision on whatever device the model is on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
+from torch import nn
+from torch.nn.utils import clip_grad_norm_
+
+from mmimg2vec.errors import UserError
+from mmimg2vec.registry import OPTIM_WRAPPERS
+
+_DTYPES = {'bfloat16': torch.bfloat16, 'float16': torch.float16, 'float32': torch.float32}
+
+
+@OPTIM_WRAPPERS.register_module()
+class AutocastOptimWrapper(OptimWrapper):
+    """mmengine's optimizer wrapper with autocast on the model's device, the CPU included.
+
+    mmengine's ``AmpOptimWrapper`` refuses the CPU and scales the loss under bfloat16 too, which has float32's range and
+    needs no scaling. Accumulation and gradient clipping are the parent's.
+
+    Args:
+        dtype: 'bfloat16'; 'float16', with dynamic loss scaling; or 'float32', which is no autocast at all.
+        loss_scale: float16 only: arguments of ``torch.amp.GradScaler`` such as ``dict(init_scale=2.**14)``.
+        kwargs: Arguments of ``mmengine.optim.OptimWrapper``: ``optimizer``, ``accumulative_counts``, ``clip_grad``.
+
+    Attributes:
+        measure_grad_norm: Whether the next update leaves the norm of the gradients, before clipping, in
+            ``measured_grad_norm`` (on the device; ``mmimg2vec.GradNormHook`` logs it).
+
+    Raises:
+        UserError: Unknown ``dtype``, ``loss_scale`` without float16, or float16 without an accelerator.
+    """
+
+    def __init__(self, dtype: str = 'bfloat16', loss_scale: dict | None = None, **kwargs) -> None:
+        super().__init__(**kwargs)
+        if dtype not in _DTYPES:
+            raise UserError(
+                f'optim_wrapper.dtype={dtype!r} is unknown: set one of {", ".join(_DTYPES)}'
+            )
+        if loss_scale is not None and dtype != 'float16':
+            raise UserError(f'optim_wrapper.loss_scale is for float16 only: remove it for {dtype}')
+        self.dtype = _DTYPES[dtype]
+        self.measure_grad_norm = False
+        self.measured_grad_norm: torch.Tensor | None = None
+        self.loss_scaler = _grad_scaler(loss_scale or {}) if dtype == 'float16' else None
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Autocast around the forward pass, beside the parent's context for accumulation."""
+        device = _device_type(model)
+        enabled = self.dtype != torch.float32
+        with (
+            super().optim_context(model),
+            torch.autocast(device, dtype=self.dtype if enabled else None, enabled=enabled),
+        ):
+            yield
+
+    def backward(self, loss: torch.Tensor, **kwargs) -> None:
+        """Backward pass of the loss, scaled under float16."""
+        super().backward(self.loss_scaler.scale(loss) if self.loss_scaler else loss, **kwargs)
+
+    def step(self, **kwargs) -> None:
+        """Clip, where asked for, and update the parameters."""
+        if self.loss_scaler is not None and (self.clip_grad_kwargs or self.measure_grad_norm):
+            self.loss_scaler.unscale_(self.optimizer)
+        self._clip_grad()
+        if self.loss_scaler is None:
+            self.optimizer.step(**kwargs)
+        else:
+            self.loss_scaler.step(self.optimizer, **kwargs)
+            self.loss_scaler.update()
+
+    def _clip_grad(self) -> None:
+        # Unlike the parent's, this does not read the norm from the device: that would wait for the whole step.
+        groups = self.optimizer.param_groups
+        params = [p for group in groups for p in group['params'] if p.grad is not None]
+        clipped = self.clip_func(params, **self.clip_grad_kwargs) if self.clip_grad_kwargs else None
+        if self.measure_grad_norm:
+            norm = clip_grad_norm_(params, math.inf) if clipped is None else clipped
+            self.measured_grad_norm = norm.detach()
+
+    def state_dict(self) -> dict:
+        """The parent's state and that of the loss scaler."""
+        state = super().state_dict()
+        if self.loss_scaler is not None:
+            state['loss_scaler'] = self.loss_scaler.state_dict()
+        return state
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Load what :meth:`state_dict` returned, also that of a wrapper with another ``dtype``."""
+        state_dict = dict(state_dict)
+        scaler_state = state_dict.pop('loss_scaler', None)
+        if self.loss_scaler is not None and scaler_state:
+            self.loss_scaler.load_state_dict(scaler_state)
+        super().load_state_dict(state_dict)
+
+
+def _grad_scaler(kwargs: dict):
+    if not torch.cuda.is_available():
+        raise UserError("dtype='float16' needs a GPU: set optim_wrapper.dtype='bfloat16'")
+    # torch below 2.3 has it in torch.cuda.amp only.
+    scaler = getattr(torch.amp, 'GradScaler', None) or torch.cuda.amp.GradScaler
+    return scaler(**kwargs)
+
+
+def _device_type(model: nn.Module) -> str:
+    module = model.module if is_model_wrapper(model) else model
+    return next(module.parameters()).device.type

@@ -1,0 +1,5 @@
+from mmimg2vec.evaluation.features import extract_features, pool_tokens
+from mmimg2vec.evaluation.knn import knn_accuracy
+from mmimg2vec.evaluation.linear import fit_linear, linear_accuracy
+
+__all__ = ['extract_features', 'fit_linear', 'knn_accuracy', 'linear_accuracy', 'pool_tokens']

@@ -1,0 +1,173 @@
+import io
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import default_collate
+from PIL import Image
+
+from mmimg2vec.datasets import DataError, UnreadableImage
+from mmimg2vec.datasets.transforms import (
+    LoadImage,
+    PackMaskedInputs,
+    RandomTokenMask,
+    random_token_mask,
+)
+from mmimg2vec.datasets.transforms.loading import missing_end
+
+IMAGE = cv2.resize(np.random.RandomState(0).randint(0, 256, (6, 8, 3), dtype=np.uint8), (80, 60))
+
+
+def test_mask_hides_exactly_the_count_uniformly():
+    rng = np.random.default_rng(0)
+    masks = np.stack([random_token_mask(12, 9, rng) for _ in range(4000)])
+    assert masks.dtype == bool
+    assert (masks.sum(1) == 9).all()
+    assert np.abs(masks.mean(0) - 0.75).max() < 0.04
+
+
+def test_mask_follows_a_non_square_image():
+    results = RandomTokenMask((8, 16), 0.6).transform(dict(img=np.zeros((40, 64, 3), np.uint8)))
+    assert results['mask'].shape == results['token_rank'].shape == (20,)
+    assert results['mask'].sum() == 12
+    assert sorted(results['token_rank']) == list(range(20))
+
+
+def test_token_rank_does_not_depend_on_the_mask():
+    transform, image = RandomTokenMask(4, 0.5), np.zeros((16, 16, 3), np.uint8)
+    means = []
+    for _ in range(1500):
+        results = transform.transform(dict(img=image))
+        means.append(results['token_rank'][results['mask']].mean())
+    assert abs(np.mean(means) - 7.5) < 0.15
+
+
+@pytest.mark.parametrize('ratio', [0, 1, -0.1, 1.5, 75])
+def test_ratio_out_of_range(ratio):
+    with pytest.raises(DataError, match='out of range'):
+        RandomTokenMask(16, ratio)
+
+
+def test_grids_that_cannot_be_masked():
+    with pytest.raises(DataError, match='60 x 64 px is not divisible into patches of 16 x 16'):
+        RandomTokenMask(16).transform(dict(img=np.zeros((60, 64, 3))))
+    for ratio in (0.05, 0.95):
+        with pytest.raises(DataError, match='of 4 tokens: at least one'):
+            RandomTokenMask(16, ratio).transform(dict(img=np.zeros((32, 32, 3))))
+
+
+def test_packed_samples_stack():
+    def sample(index):
+        results = dict(
+            img=np.full((32, 48, 3), index, np.uint8), img_path=f'{index}.jpg', sample_idx=index
+        )
+        return PackMaskedInputs().transform(RandomTokenMask(16, 0.5).transform(results))
+
+    batch = default_collate([sample(0), sample(1)])
+    assert batch['inputs'].shape == (2, 3, 32, 48) and batch['inputs'].dtype == torch.uint8
+    assert batch['mask'].shape == (2, 6) and batch['mask'].dtype == torch.bool
+    assert batch['token_rank'].shape == (2, 6) and batch['token_rank'].dtype == torch.int64
+    assert [s.img_path for s in batch['data_samples']] == ['0.jpg', '1.jpg']
+    assert [s.sample_idx for s in batch['data_samples']] == [0, 1]
+
+
+def encoded(extension):
+    return cv2.imencode(extension, IMAGE)[1].tobytes()
+
+
+@pytest.mark.parametrize('extension', ['.jpg', '.png'])
+def test_load_image_reads_what_mmcv_reads(tmp_path, extension):
+    path = tmp_path / f'image{extension}'
+    path.write_bytes(encoded(extension) + b'\0\0')  # trailing bytes occur in the wild
+    results = LoadImage().transform(dict(img_path=str(path)))
+    assert np.array_equal(results['img'], cv2.imread(str(path)))
+    assert results['img_shape'] == results['ori_shape'] == (60, 80)
+
+
+@pytest.mark.parametrize(
+    ('content', 'reason'),
+    [
+        (None, 'missing'),
+        (b'', 'empty'),
+        (b'not an image', 'not decodable'),
+        (encoded('.jpg')[:-500], 'cut short'),
+        (encoded('.png')[:-500], 'cut short'),
+    ],
+)
+def test_unreadable_files(tmp_path, content, reason):
+    path = tmp_path / 'image.jpg'
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UnreadableImage, match=reason) as error:
+        LoadImage().transform(dict(img_path=str(path)))
+    assert error.value.path == str(path)
+
+
+def test_a_folder_and_a_broken_array_are_unreadable(tmp_path):
+    with pytest.raises(UnreadableImage):
+        LoadImage().transform(dict(img_path=str(tmp_path)))
+    path = tmp_path / 'x.npy'
+    np.save(path, np.array([{'code': 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(UnreadableImage, match='not decodable'):
+        LoadImage().transform(dict(img_path=str(path)))
+
+
+def test_cut_jpeg_with_a_whole_thumbnail_is_found():
+    buffer = io.BytesIO()
+    exif = b'Exif\0\0' + encoded('.jpg')[:3000] + b'\xff\xda..\xff\xd9'
+    Image.fromarray(IMAGE).save(buffer, 'jpeg', exif=exif)
+    assert not missing_end(buffer.getvalue())
+    assert missing_end(buffer.getvalue()[:-300])
+
+
+@pytest.mark.parametrize('mode', ['progressive', 'grey'])
+def test_complete_jpegs_are_complete(mode):
+    buffer = io.BytesIO()
+    image = Image.fromarray(IMAGE).convert('L' if mode == 'grey' else 'RGB')
+    image.save(buffer, 'jpeg', progressive=mode == 'progressive')
+    assert not missing_end(buffer.getvalue())
+
+
+def test_channel_count_is_checked(tmp_path):
+    path = tmp_path / 'multi.npy'
+    array = np.random.RandomState(0).randint(0, 256, (20, 24, 6), dtype=np.uint8)
+    np.save(path, array)
+    results = LoadImage(channels=6).transform(dict(img_path=str(path)))
+    assert np.array_equal(results['img'], array)
+    with pytest.raises(DataError, match=r'multi.npy has 6 channels where 3 are expected'):
+        LoadImage().transform(dict(img_path=str(path)))
+    grey = tmp_path / 'grey.png'
+    cv2.imwrite(str(grey), IMAGE[..., 0])
+    with pytest.raises(DataError, match='has 1 channels where 6'):
+        LoadImage(channels=6, color_type='unchanged').transform(dict(img_path=str(grey)))
+    assert LoadImage().transform(dict(img_path=str(grey)))['img'].shape == (60, 80, 3)
+
+
+def test_multichannel_tiff(tmp_path):
+    tifffile = pytest.importorskip('tifffile')
+    array = np.random.RandomState(0).randint(0, 4096, (20, 24, 6)).astype(np.uint16)
+    path = tmp_path / 'multi.tif'
+    tifffile.imwrite(path, array)
+    options = dict(channels=6, color_type='unchanged', imdecode_backend='tifffile')
+    with pytest.raises(DataError, match='holds uint16 values: set to_float32=True'):
+        LoadImage(**options).transform(dict(img_path=str(path)))
+    results = LoadImage(to_float32=True, **options).transform(dict(img_path=str(path)))
+    assert np.array_equal(results['img'], array.astype(np.float32))
+
+
+def test_six_channels_through_the_whole_pipeline(tmp_path):
+    from mmimg2vec.registry import TRANSFORMS
+
+    path = tmp_path / 'multi.npy'
+    np.save(path, np.random.RandomState(0).randint(0, 256, (40, 50, 6), dtype=np.uint8))
+    results = dict(img_path=str(path), sample_idx=0)
+    for config in (
+        dict(type='mmimg2vec.LoadImage', channels=6),
+        dict(type='mmpretrain.RandomResizedCrop', scale=32, interpolation='bicubic'),
+        dict(type='mmpretrain.RandomFlip', prob=1.0),
+        dict(type='mmimg2vec.RandomTokenMask', patch_size=16),
+        dict(type='mmimg2vec.PackMaskedInputs'),
+    ):
+        results = TRANSFORMS.build(config).transform(results)
+    assert results['inputs'].shape == (6, 32, 32)

@@ -1,0 +1,48 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+SCRIPT = Path(__file__).with_name('train_and_record.py')
+
+
+@pytest.fixture(scope='module')
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('images')
+    generator = np.random.default_rng(0)
+    for index in range(19):  # not a multiple of the batch
+        noise = generator.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f'{index}.png'), cv2.resize(noise, (80, 72)))
+    return folder
+
+
+def train(images, output, processes, normalisation):
+    launcher = [sys.executable]
+    if processes > 1:
+        launcher += ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={processes}']
+    command = [*launcher, str(SCRIPT), str(images), str(output), str(8 // processes), normalisation]
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1'}
+    environment['PYTHONPATH'] = os.pathsep.join(
+        [str(SCRIPT.parents[2]), os.environ.get('PYTHONPATH', '')]
+    )
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return json.loads(output.read_text())
+
+
+# Statistics over the batch are where two processes could differ from one.
+@pytest.mark.parametrize('normalisation', ['batch'])
+def test_two_processes_are_one_with_twice_the_batch(images, tmp_path, normalisation):
+    one = train(images, tmp_path / 'one.json', 1, normalisation)
+    two = train(images, tmp_path / 'two.json', 2, normalisation)
+    assert len(one['steps']) == len(two['steps']) == 4
+    for alone, together in zip(one['steps'], two['steps'], strict=True):
+        for name, value in alone.items():
+            assert together[name] == pytest.approx(value, rel=1e-5), name
+    assert one['steps'][0] != one['steps'][2]
+    assert two['checksum'] == pytest.approx(one['checksum'], rel=1e-6)

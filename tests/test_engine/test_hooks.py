@@ -1,0 +1,207 @@
+import json
+import random
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import toy
+from mmengine.config import Config
+from mmengine.hooks import Hook
+
+from mmimg2vec.engine.hooks.backbone_export import backbone_state
+from mmimg2vec.errors import UserError
+
+
+class Notes(Hook):
+    """Keeps what a hook before it left behind."""
+
+    priority = 'LOWEST'
+
+    def __init__(self):
+        self.states, self.training = [], []
+
+    def after_train_epoch(self, runner):
+        self.states.append((random.random(), np.random.rand(), torch.rand(1).item()))
+        self.training.append([module.training for module in runner.model.modules()])
+
+
+def scalars(work_dir):
+    (path,) = work_dir.glob('*/vis_data/scalars.json')
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_backbone_export(images, tmp_path):
+    hooks = [dict(type='mmimg2vec.BackboneExportHook')]
+    cfg = Config(dict(model=dict(type='ToyPretrainer')))
+    run = toy.runner_of(images, tmp_path / 'run', 1, hooks, cfg=cfg)
+    run.train()
+    exported = torch.load(tmp_path / 'run' / 'backbone.pth', weights_only=True)
+    assert set(exported['state_dict']) == {
+        f'backbone.{name}' for name in run.model.backbone.state_dict()
+    }
+    fresh = toy.ToyBackbone()
+    fresh.load_state_dict({k[9:]: v for k, v in exported['state_dict'].items()})
+    assert exported['meta']['epoch'] == 1 and 'ToyPretrainer' in exported['meta']['config']
+    assert not list((tmp_path / 'run').glob('*.part'))
+
+
+def test_backbone_names_without_wrappers():
+    class Wrapped(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.module = torch.nn.Module()
+            self.module.head = torch.nn.Linear(1, 1)
+            self.module.backbone = torch.nn.Module()
+            self.module.backbone._orig_mod = torch.nn.Module()
+            self.module.backbone._orig_mod.module = torch.nn.Linear(2, 1)
+
+    assert sorted(backbone_state(Wrapped())) == ['backbone.module.bias', 'backbone.module.weight']
+
+
+def test_export_needs_a_backbone(images, tmp_path):
+    run = toy.runner_of(images, tmp_path / 'run', 1, [dict(type='mmimg2vec.BackboneExportHook')])
+    run.model.trunk = run.model.backbone
+    del run.model.backbone
+    run.model.backbone = run.model.trunk.forward
+    with pytest.raises(UserError, match='has no `backbone`'):
+        run.train()
+
+
+def knn_hook(folder, **kwargs):
+    return dict(
+        type='mmimg2vec.KNNHook',
+        bank_dataloader=toy.labelled_dataloader(folder),
+        query_dataloader=toy.labelled_dataloader(folder),
+        **kwargs,
+    )
+
+
+def test_knn_hook(images, tmp_path):
+    notes = []
+    for name, hooks in {
+        'with': [knn_hook(images, interval=2, k=1)],
+        'without': [],
+    }.items():
+        run = toy.runner_of(images, tmp_path / name, 3, hooks)
+        run.model.head.eval()  # the mode of each part is its own business
+        run.register_hook(Notes())
+        run.train()
+        notes.append(run.hooks[-1])
+    assert notes[0].states == notes[1].states
+    assert notes[0].training == notes[1].training and notes[0].training[0][0]
+    run = toy.runner_of(images, tmp_path / 'again', 3, [knn_hook(images, interval=2, k=1)])
+    run.train()
+    for name in ('knn/accuracy_cls_token', 'knn/accuracy_patch_mean'):
+        history = run.message_hub.get_scalar(name).data[0]
+        assert history.tolist() == [100, 100]  # the nearest of each image is itself; epochs 2, 3
+        assert [line['step'] for line in scalars(tmp_path / 'again') if name in line] == [6, 9]
+
+
+def test_knn_hook_names_a_missing_folder(images, tmp_path):
+    hook = knn_hook(images)
+    hook['query_dataloader'] = toy.labelled_dataloader(tmp_path / 'nowhere')
+    cfg = Config(dict(custom_hooks=[dict(type='Other'), hook]))
+    run = toy.runner_of(images, tmp_path / 'run', 1, [hook], cfg=cfg)
+    with pytest.raises(
+        UserError, match=r'nowhere: .*custom_hooks.1.query_dataloader.dataset.data_root'
+    ):
+        run.train()
+    assert run.iter == 0
+
+
+def test_feature_pictures(images, tmp_path):
+    run = toy.runner_of(
+        images,
+        tmp_path / 'run',
+        3,
+        [dict(type='mmimg2vec.FeaturePictureHook', interval=2, num_images=3)],
+    )
+    run.train()
+    paths = sorted((tmp_path / 'run').glob('*/vis_data/vis_image/features_*.png'))
+    assert [path.name for path in paths] == ['features_2.png', 'features_3.png']
+    first, second = (cv2.imread(str(path)) for path in paths)
+    width = first.shape[1] // 4
+    # the inputs stay the same, the predictions change
+    assert np.array_equal(first[40:, :width], second[40:, :width])
+    assert not np.array_equal(first[40:, -width:], second[40:, -width:])
+
+
+def test_feature_pictures_pass_models_by(images, tmp_path, monkeypatch):
+    monkeypatch.delattr(toy.ToyPretrainer, 'predict_features')
+    run = toy.runner_of(images, tmp_path / 'run', 1, [dict(type='mmimg2vec.FeaturePictureHook')])
+    run.train()
+    assert not list((tmp_path / 'run').glob('*/vis_data/vis_image/*'))
+
+
+class Sleep(Hook):
+    def after_train_iter(self, runner, **kwargs):
+        pass
+
+    def before_train_iter(self, runner, **kwargs):
+        import time
+
+        time.sleep(0.05)
+
+
+def test_throughput_and_grad_norm(images, tmp_path):
+    hooks = [dict(type='mmimg2vec.ThroughputHook'), dict(type='mmimg2vec.GradNormHook')]
+    run = toy.runner_of(images, tmp_path / 'run', 2, hooks)
+    run.register_hook(Sleep(), priority='VERY_LOW')
+    run.train()
+    lines = scalars(tmp_path / 'run')
+    assert len(lines) == 6
+    assert all(
+        {'throughput/images_per_s', 'throughput/data_wait', 'grad_norm'} <= set(x) for x in lines
+    )
+    # four images in at least 0.05 s
+    assert all(0 < line['throughput/images_per_s'] < 80 for line in lines)
+    assert all(0 < line['throughput/data_wait'] < 1 for line in lines)
+    assert all(line['grad_norm'] > 0 for line in lines)
+
+
+def test_grad_norm_under_accumulation_and_clipping(images, tmp_path):
+    run = toy.runner_of(
+        images,
+        tmp_path / 'run',
+        2,
+        [dict(type='mmimg2vec.GradNormHook', interval=1)],
+        optim_wrapper=dict(
+            type='mmimg2vec.AutocastOptimWrapper',
+            accumulative_counts=3,
+            clip_grad=dict(max_norm=1e-4),
+            optimizer=dict(type='SGD', lr=0.1),
+        ),
+    )
+    run.train()
+    values, _ = run.message_hub.get_scalar('train/grad_norm').data
+    assert len(values) == 2 and min(values) > 1e-3
+
+
+@pytest.mark.parametrize('num_workers', [0, 2])
+def test_unreadable_images_are_counted(images, tmp_path, num_workers):
+    broken = images / 'class_0' / '00.png'
+    broken.write_bytes(b'')
+    run = toy.runner_of(
+        images,
+        tmp_path / 'run',
+        2,
+        [dict(type='mmimg2vec.UnreadableImagesHook', max_share=0.1, interval=1)],
+        train_dataloader={**toy.train_dataloader(images), 'num_workers': num_workers},
+    )
+    (tmp_path / 'run' / 'unreadable_images.txt').write_text('a line\tof an older run\n')
+    run.train()
+    lines = (tmp_path / 'run' / 'unreadable_images.txt').read_text().splitlines()
+    assert lines[0] == f'{broken}\tempty file'
+    assert len(set(lines)) == 1 and len(lines) <= 2 * max(1, num_workers)
+    assert run.message_hub.get_scalar('train/unreadable_images').current() == 1
+
+
+def test_too_many_unreadable_images_end_the_run(images, tmp_path):
+    for name in ('00', '02', '04'):
+        (images / 'class_0' / f'{name}.png').write_bytes(b'x')
+    hooks = [dict(type='mmimg2vec.UnreadableImagesHook', max_share=0.2)]
+    run = toy.runner_of(images, tmp_path / 'run', 3, hooks)
+    with pytest.raises(UserError, match=r'3 of 12 images are unreadable, more than max_share=0.2'):
+        run.train()
+    assert run.epoch == 0

@@ -1,0 +1,101 @@
+import pytest
+import torch
+from mmengine.optim import OptimWrapper
+from torch import nn
+
+from mmimg2vec.engine.optim_wrappers import AutocastOptimWrapper
+from mmimg2vec.errors import UserError
+
+
+class Probe(nn.Module):
+    """Remembers the dtype that its linear layer computes in."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x):
+        y = self.layer(x)
+        self.dtype = y.dtype
+        return y.float().square().mean()
+
+
+def steps(wrapper_class, count=6, **kwargs):
+    model = Probe()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    wrapper = wrapper_class(optimizer=optimizer, **kwargs)
+    wrapper.initialize_count_status(model, 0, count)
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(count):
+        with wrapper.optim_context(model):
+            loss = model(torch.randn(8, 4, generator=generator))
+        wrapper.update_params(loss)
+    return model, wrapper
+
+
+@pytest.mark.parametrize('dtype', ['bfloat16', 'float32'])
+def test_dtype_of_the_forward_pass(dtype):
+    model, wrapper = steps(AutocastOptimWrapper, dtype=dtype)
+    assert model.dtype == getattr(torch, dtype)
+    assert model.layer.weight.dtype == torch.float32
+    assert wrapper.loss_scaler is None
+    assert 'loss_scaler' not in wrapper.state_dict()
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        {},
+        {'accumulative_counts': 2},
+        {'accumulative_counts': 4, 'clip_grad': {'max_norm': 0.01}},
+        {'clip_grad': {'clip_value': 0.01, 'type': 'value'}},
+    ],
+)
+def test_float32_equals_the_plain_wrapper(options):
+    copies = [{k: dict(v) if isinstance(v, dict) else v for k, v in options.items()} for _ in '12']
+    ours, _ = steps(AutocastOptimWrapper, dtype='float32', **copies[0])
+    plain, _ = steps(OptimWrapper, **copies[1])
+    assert torch.equal(ours.layer.weight, plain.layer.weight)
+
+
+def test_bfloat16_stays_near_float32():
+    ours, _ = steps(AutocastOptimWrapper, accumulative_counts=2, clip_grad={'max_norm': 1.0})
+    plain, _ = steps(OptimWrapper, accumulative_counts=2, clip_grad={'max_norm': 1.0})
+    assert not torch.equal(ours.layer.weight, plain.layer.weight)
+    assert torch.allclose(ours.layer.weight, plain.layer.weight, atol=1e-2)
+
+
+@pytest.mark.parametrize('clip', [None, {'max_norm': 1e-3}])
+def test_grad_norm_is_measured_before_clipping_on_request(clip):
+    model = Probe()
+    wrapper = AutocastOptimWrapper(
+        dtype='float32', optimizer=torch.optim.SGD(model.parameters(), lr=0.1), clip_grad=clip
+    )
+    loss = model(torch.ones(2, 4))
+    grads = torch.autograd.grad(loss, list(model.parameters()), retain_graph=True)
+    wrapper.update_params(loss)
+    assert wrapper.measured_grad_norm is None
+    wrapper.measure_grad_norm = True
+    loss = model(torch.ones(2, 4))
+    grads = torch.autograd.grad(loss, list(model.parameters()), retain_graph=True)
+    wrapper.update_params(loss)
+    expected = torch.cat([grad.flatten() for grad in grads]).norm()
+    assert torch.allclose(wrapper.measured_grad_norm, expected)
+
+
+def test_state_goes_on():
+    model, wrapper = steps(AutocastOptimWrapper, dtype='float32')
+    wrapper.load_state_dict({**wrapper.state_dict(), 'loss_scaler': {}})
+    assert model.layer.weight.requires_grad
+
+
+def test_mistakes_are_named():
+    optimizer = torch.optim.SGD(Probe().parameters(), lr=0.1)
+    with pytest.raises(UserError, match="dtype='half' is unknown"):
+        AutocastOptimWrapper(dtype='half', optimizer=optimizer)
+    with pytest.raises(UserError, match='float16 only'):
+        AutocastOptimWrapper(loss_scale={'init_scale': 1.0}, optimizer=optimizer)
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match='needs a GPU'):
+            AutocastOptimWrapper(dtype='float16', optimizer=optimizer)
