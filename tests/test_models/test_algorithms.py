@@ -14,9 +14,7 @@ from mmimg2vec import UserError
 ARCH = dict(embed_dims=32, num_layers=4, num_heads=2, feedforward_channels=64)
 IMG2VEC = dict(
     type='mmimg2vec.Img2Vec',
-    backbone=dict(
-        type='mmimg2vec.MaskedVisionTransformer', arch=ARCH, img_size=64, patch_size=16
-    ),
+    backbone=dict(type='mmimg2vec.MaskedVisionTransformer', arch=ARCH, img_size=64, patch_size=16),
     fusion=dict(type='mmimg2vec.MultiLevelFusion', blocks=(0, 2, 3)),
     neck=dict(type='mmimg2vec.CrossAttentionDecoder', embed_dims=16, depth=1, num_heads=2),
     head=dict(type='mmimg2vec.FeatureHead', share=0.5),

@@ -120,8 +120,8 @@ class BackboneTargetGenerator(TargetGenerator):
                 'say which of them are red, green and blue with target_generator.rgb_channels'
             )
         index = torch.tensor(channels)
-        mean = torch.zeros(in_channels) if mean is None else mean.flatten().cpu()
-        std = torch.ones(in_channels) if std is None else std.flatten().cpu()
+        mean = torch.zeros(in_channels) if mean is None else mean.flatten()
+        std = torch.ones(in_channels) if std is None else std.flatten()
         # x * std_s + mean_s are grey levels; minus mean_t, over std_t is what the teacher was trained on.
         scale = std[index] / self.teacher_std
         shift = (mean[index] - self.teacher_mean) / self.teacher_std
@@ -143,7 +143,7 @@ class BackboneTargetGenerator(TargetGenerator):
                 tokens, grid, pooled = self._features(self._build(), torch.zeros(1, 3, *size))
         except (NotImplementedError, RuntimeError):
             # Some networks compute numbers while they are built, which the meta device cannot.
-            with torch.no_grad():
+            with torch.device('cpu'), torch.no_grad():
                 tokens, grid, pooled = self._features(self._build(), torch.zeros(1, 3, *size))
         wanted = self._student_grid(*self.img_size)
         if grid != wanted and self.resample is None:
