@@ -1,0 +1,65 @@
+# Everything runs in one virtual environment in the checkout, which each target sets up, or finds ready, by itself.
+#   make demo PYTHON=/path/to/python        uses an environment of yours as it is and installs nothing
+#   make venv BASE_PYTHON=/path/to/python   makes the environment from this Python (3.10 to 3.12)
+#   make venv STACK=classic                 the original OpenMMLab distributions, Python 3.10, in .venv-classic
+#   PIP_FIND_LINKS=FOLDER make venv         saves compiling mmcv where FOLDER has a wheel of it
+SHELL := /bin/bash
+STACK ?= onedl
+PYTEST_ARGS ?=
+
+# Only `make TARGET PYTHON=...` counts: some machines export PYTHON for purposes of their own.
+ifeq ($(origin PYTHON),command line)
+override RUN := PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" "$(PYTHON)"
+READY = $(RUN) tools/setup_env.py --check --for
+else
+VENV := $(if $(filter classic,$(STACK)),.venv-classic,.venv)
+override RUN := $(VENV)/bin/python
+READY = "$(or $(BASE_PYTHON),python3)" tools/setup_env.py --stack $(STACK) --base-python "$(BASE_PYTHON)" --for
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo experiment benchmark test test-slow test-classic lint format clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
+	@sed -n 's/^#   //p' Makefile
+
+venv: ## set up the environment (minutes the first time, a second when all is there)
+	@$(READY) demo
+
+demo: ## train a teacher and a student on embedded images, and compare: minutes, no download of data
+	@$(READY) demo
+	@$(RUN) tools/demo.py $(ARGS)
+
+experiment: ## the demo's comparison, longer and over several seeds; resumable (options: ARGS="...")
+	@$(READY) demo
+	@$(RUN) tools/experiment.py $(ARGS)
+
+benchmark: ## time a training step against mmpretrain's MAE (options: ARGS="...")
+	@$(READY) demo
+	@$(RUN) tools/benchmark.py $(ARGS)
+
+test: lint ## lint, then the test suite without the slow tests (options: PYTEST_ARGS="-k name")
+	@$(RUN) -m pytest -m "not slow" --durations=10 $(PYTEST_ARGS)
+
+test-slow: ## the slow tests
+	@$(READY) test
+	@$(RUN) -m pytest -m slow --durations=10 $(PYTEST_ARGS)
+
+test-classic: ## the test suite on the original OpenMMLab distributions (needs a Python 3.10)
+	@$(MAKE) --no-print-directory venv STACK=classic
+	@.venv-classic/bin/python -m pytest -m "not slow" --durations=10 $(PYTEST_ARGS)
+
+lint: ## style checks
+	@$(READY) test
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+
+format: ## bring the style in order
+	@$(READY) test
+	@$(RUN) -m ruff check --fix .
+	@$(RUN) -m ruff format .
+
+clean: ## remove caches and build products (environments, data and work_dirs stay)
+	@rm -rf build dist .pytest_cache .ruff_cache *.egg-info
+	@find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +

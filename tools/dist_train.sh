@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Train with several processes on one machine or more, through torchrun.
+#   tools/dist_train.sh CONFIG PROCESSES [options of tools/train.py]
+# PROCESSES: per machine; as many as GPUs, or any number where there is no GPU (gloo is used then).
+# Several machines: the same command on each, with NNODES=2 NODE_RANK=0|1 MASTER_ADDR=first.machine [PORT=29500].
+# PYTHON names the interpreter (default: the checkout's .venv, else python).
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/launch_common.sh"
+
+[ $# -ge 2 ] || usage
+config=$1
+processes=$2
+shift 2
+torchrun_script train.py "$config" "$@"

@@ -1,0 +1,47 @@
+# Sourced by the launch scripts, not run: the interpreter, and torchrun with the variables that users know.
+tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(dirname "$tools")
+if [ -z "${PYTHON:-}" ]; then
+    if [ -x "$root/.venv/bin/python" ]; then PYTHON=$root/.venv/bin/python; else PYTHON=python; fi
+fi
+# The checkout's own package, also where it is not installed.
+if [ -d "$root/mmimg2vec" ]; then export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"; fi
+
+usage() { # prints the comment at the head of the script that was started
+    sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+}
+
+has_gpu() { # without importing torch, which takes seconds
+    case "${CUDA_VISIBLE_DEVICES-unset}" in '' | -1) return 1 ;; esac
+    command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU
+}
+
+free_port() {
+    "$PYTHON" -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])'
+}
+
+torchrun_script() { # SCRIPT ARGUMENTS...; reads $processes
+    local script=$1
+    shift
+    case "$processes" in '' | *[!0-9]* | 0) echo "PROCESSES is a number from 1, not \"$processes\"" >&2; exit 2 ;; esac
+    local nodes=${NNODES:-1}
+    if [ "$nodes" -gt 1 ]; then
+        # All machines have to name the same address and port.
+        : "${MASTER_ADDR:?MASTER_ADDR must name the first machine when NNODES is above 1}"
+        : "${NODE_RANK:?NODE_RANK must number this machine, from 0, when NNODES is above 1}"
+        PORT=${PORT:-29500}
+    fi
+    if ! has_gpu; then
+        # torchrun's own default is 1 thread; share the cores out instead.
+        local threads=$(($(nproc) / processes))
+        export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((threads > 0 ? threads : 1))}
+    fi
+    exec "$PYTHON" -m torch.distributed.run \
+        --nnodes="$nodes" \
+        --node-rank="${NODE_RANK:-0}" \
+        --nproc-per-node="$processes" \
+        --master-addr="${MASTER_ADDR:-127.0.0.1}" \
+        --master-port="${PORT:-$(free_port)}" \
+        "$tools/$script" "$@" --launcher pytorch
+}

@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Test a checkpoint on the test data of its config: classification, detection or segmentation.
+
+    python tools/test.py CONFIG CHECKPOINT [--out PREDICTIONS.pkl] [--cfg-options KEY=VALUE ...]
+
+``mim test mmimg2vec CONFIG`` runs this file; several processes: ``tools/dist_test.sh``.
+"""
+
+import argparse
+import os
+
+from mmengine.config import Config
+from mmengine.evaluator import DumpResults
+
+from mmimg2vec.engine.command_line import (
+    add_common_arguments,
+    build_runner,
+    load_config,
+    run,
+    set_dataloader_defaults,
+    set_work_dir,
+)
+from mmimg2vec.engine.launch import prepare_launch
+from mmimg2vec.errors import UserError
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Define and parse the command line."""
+    parser = argparse.ArgumentParser(description='Test a checkpoint.')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--out', metavar='FILE.pkl', help='write the predictions to this file')
+    add_common_arguments(parser)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
+    """Write the command line into the config.
+
+    Raises:
+        UserError: The checkpoint is not there, or the config has nothing to test.
+    """
+    if not os.path.isfile(args.checkpoint) and '://' not in args.checkpoint:
+        raise UserError(f'no checkpoint {args.checkpoint}')
+    if cfg.get('test_dataloader') is None:
+        raise UserError(
+            f'{args.config} has no test_dataloader: test with a config of the classification, '
+            'detection or segmentation benchmarks'
+        )
+    if args.out and not args.out.endswith(('.pkl', '.pickle')):
+        raise UserError(
+            f'--out {args.out}: the predictions are written as a pickle, so name it FILE.pkl'
+        )
+    set_work_dir(cfg, args.work_dir)
+    set_dataloader_defaults(cfg)
+    cfg.load_from = args.checkpoint
+
+
+def main() -> None:
+    """Read the config, apply the command line, test."""
+    args = parse_arguments()
+    cfg = load_config(args.config, args.cfg_options)
+    apply_arguments(cfg, args)
+    prepare_launch(cfg, args.launcher)
+    runner = build_runner(cfg)
+    if args.out:
+        runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
+    runner.test()
+
+
+if __name__ == '__main__':
+    run(main)
