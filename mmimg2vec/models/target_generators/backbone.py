@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import copy
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmcv.cnn.utils import fuse_conv_bn
-from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmimg2vec.errors import UserError
 from mmimg2vec.models.target_generators.base import TargetGenerator, TargetLayout, freeze
 from mmimg2vec.models.target_generators.normalisation import NORMALISATIONS, normalise
-from mmimg2vec.models.utils import dilate_stages, map_to_tokens, stage_stride
+from mmimg2vec.models.target_generators.teacher import (
+    build_teacher,
+    check_features,
+    fold_batchnorm,
+    read_features,
+)
+from mmimg2vec.models.utils import map_to_tokens
 from mmimg2vec.models.utils.weights import fill_module, fingerprint
 from mmimg2vec.registry import MODELS
 
@@ -140,11 +142,11 @@ class BackboneTargetGenerator(TargetGenerator):
         size = self.input_size or self.img_size
         try:
             with torch.device('meta'):
-                tokens, grid, pooled = self._features(self._build(), torch.zeros(1, 3, *size))
+                tokens, grid, pooled = read_features(self._build(), torch.zeros(1, 3, *size))
         except (NotImplementedError, RuntimeError):
             # Some networks compute numbers while they are built, which the meta device cannot.
             with torch.device('cpu'), torch.no_grad():
-                tokens, grid, pooled = self._features(self._build(), torch.zeros(1, 3, *size))
+                tokens, grid, pooled = read_features(self._build(), torch.zeros(1, 3, *size))
         wanted = self._student_grid(*self.img_size)
         if grid != wanted and self.resample is None:
             raise UserError(
@@ -166,9 +168,11 @@ class BackboneTargetGenerator(TargetGenerator):
         if self.weights_cfg is not None:
             fill_module(teacher, self.weights_cfg['checkpoint'], self.weights_cfg.get('prefix'))
         self._fingerprint = fingerprint(teacher)
-        teacher = freeze(self._fold(teacher) if self.fold_batchnorm else teacher)
-        teacher = teacher.to(self._probe.device, self.dtype, memory_format=torch.channels_last)
-        self._check_features(teacher)
+        if self.fold_batchnorm:
+            teacher = fold_batchnorm(teacher, self._probe_image())
+        teacher = freeze(teacher)
+        teacher.to(self._probe.device, self.dtype, memory_format=torch.channels_last)
+        check_features(teacher, self._probe_image(self._probe.device).to(self.dtype))
         if self.compile_teacher:
             teacher.compile()
         self.teacher = teacher
@@ -185,7 +189,7 @@ class BackboneTargetGenerator(TargetGenerator):
         self.load()
         # Autocast of the student would choose the teacher's types too.
         with torch.autocast(images.device.type, enabled=False):
-            tokens, grid, pooled = self._features(self.teacher, self._teacher_images(images))
+            tokens, grid, pooled = read_features(self.teacher, self._teacher_images(images))
             wanted = self._student_grid(*images.shape[-2:])
             if grid != wanted:
                 tokens = self._resample(tokens, grid, wanted)
@@ -196,77 +200,13 @@ class BackboneTargetGenerator(TargetGenerator):
             }
 
     def _build(self) -> nn.Module:
-        """The teacher with random weights, its stages dilated; alike on every rank and wherever it is built."""
-        cfg = self.teacher_cfg.copy()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.random_weights or 0)
-            try:
-                teacher = MODELS.build(cfg)
-            except (KeyError, TypeError, AssertionError) as error:
-                raise UserError(
-                    f'the teacher {cfg.get("type")!r} cannot be built: {error}; check target_generator.teacher'
-                ) from error
-            if hasattr(teacher, 'out_type'):
-                teacher.out_type = 'raw'  # all tokens, whatever the backbone would give by default
-            if self.random_weights is not None and hasattr(teacher, 'init_weights'):
-                teacher.init_weights()
-        if self.output_stride is not None:
-            self._dilate(teacher)
-        teacher.eval()  # on a line of its own: mmpretrain's backbones return None from it
-        return teacher
+        return build_teacher(self.teacher_cfg, self.random_weights, self.output_stride)
 
-    def _dilate(self, teacher: nn.Module) -> None:
-        names = getattr(teacher, 'res_layers', None)
-        if names is None:
-            raise UserError(
-                f'output_stride={self.output_stride}: only ResNet-like teachers can be dilated, not '
-                f'{type(teacher).__name__}; use target_generator.input_size or resample instead'
-            )
-        stages = [getattr(teacher, name) for name in names]
-        # The stem of every ResNet of mmpretrain strides by 4.
-        excess = 4
-        for stage in stages:
-            excess *= stage_stride(stage)
-        excess /= self.output_stride
-        first = len(stages)
-        while excess > 1 and first > 0:
-            first -= 1
-            excess /= stage_stride(stages[first])
-        if excess != 1:
-            raise UserError(
-                f'output_stride={self.output_stride} cannot be reached by dilating the stages of '
-                f'{type(teacher).__name__}; choose 4, 8, 16 or 32'
-            )
-        try:
-            dilate_stages(stages[first:])
-        except ValueError as error:
-            raise UserError(
-                f'output_stride={self.output_stride}: the teacher cannot be dilated ({error}); '
-                'use target_generator.input_size instead'
-            ) from error
-
-    def _fold(self, teacher: nn.Module) -> nn.Module:
-        """Fold BatchNorm where that leaves the features as they are (not so in pre-activation networks)."""
+    def _probe_image(self, device: torch.device | str = 'cpu') -> Tensor:
+        """One noisy image of the teacher's input size, always the same."""
+        generator = torch.Generator().manual_seed(0)
         size = self.input_size or self.img_size
-        image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0)) * 2 - 1
-        with torch.no_grad():
-            folded = fuse_conv_bn(copy.deepcopy(teacher))
-            before, after = (self._features(m, image)[0] for m in (teacher, folded))
-        if (before - after).norm() <= 1e-3 * before.norm():
-            return folded
-        print_log(f'BatchNorm of {type(teacher).__name__} is not folded', logger='current')
-        return teacher
-
-    def _check_features(self, teacher: nn.Module) -> None:
-        size = self.input_size or self.img_size
-        image = torch.zeros(1, 3, *size, device=self._probe.device, dtype=self.dtype)
-        with torch.no_grad():
-            tokens, _, _ = self._features(teacher, image)
-        if not tokens.isfinite().all():
-            raise UserError(
-                f'the teacher {type(teacher).__name__} gives features that are not finite in {self.dtype}; '
-                "check its weights, or set target_generator.dtype='float32'"
-            )
+        return torch.randn(1, 3, *size, generator=generator).to(device)
 
     def _teacher_images(self, images: Tensor) -> Tensor:
         images = images.float() if self.all_channels else images[:, self.channel_index].float()
@@ -274,26 +214,6 @@ class BackboneTargetGenerator(TargetGenerator):
         if self.input_size is not None and tuple(images.shape[-2:]) != self.input_size:
             images = F.interpolate(images, self.input_size, mode='bicubic', align_corners=False)
         return images.to(self.dtype, memory_format=torch.channels_last)
-
-    def _features(
-        self, teacher: nn.Module, images: Tensor
-    ) -> tuple[Tensor, tuple[int, int], Tensor]:
-        """Tokens ``(B, L, C)``, their grid, and the pooled feature ``(B, C)``."""
-        output = teacher(images)
-        output = output[-1] if isinstance(output, tuple | list) else output
-        if output.ndim == 4:
-            tokens = map_to_tokens(output)
-            return tokens, tuple(output.shape[-2:]), tokens.float().mean(dim=1)
-        if output.ndim != 3:
-            raise UserError(
-                f'the teacher {type(teacher).__name__} gives {output.ndim}-dimensional features; its last output '
-                'has to be a map (B, C, H, W) or tokens (B, N, C)'
-            )
-        extra = getattr(teacher, 'num_extra_tokens', 0)
-        patches = output[:, extra:]
-        stride = teacher.patch_embed.projection.stride
-        grid = tuple(math.ceil(n / step) for n, step in zip(images.shape[-2:], stride, strict=True))
-        return patches, grid, output[:, 0] if extra else patches.float().mean(dim=1)
 
     def _student_grid(self, height: int, width: int) -> tuple[int, int]:
         return height // self.patch_size[0], width // self.patch_size[1]

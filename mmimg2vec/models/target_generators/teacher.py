@@ -1,0 +1,137 @@
+"""Pure functions on a teacher network: build it, dilate it, fold its BatchNorm, read its features."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import torch
+from mmcv.cnn.utils import fuse_conv_bn
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from mmimg2vec.errors import UserError
+from mmimg2vec.models.utils import dilate_stages, map_to_tokens, stage_stride
+from mmimg2vec.registry import MODELS
+
+# The stem of every ResNet of mmpretrain strides by so much.
+_STEM_STRIDE = 4
+
+
+def build_teacher(
+    cfg: dict[str, Any], seed: int | None = None, output_stride: int | None = None
+) -> nn.Module:
+    """Build a backbone in eval mode; its weights are random, and a function of the seed alone.
+
+    Args:
+        cfg: Config of the backbone, without ``init_cfg``.
+        seed: Seed of weights that are meant to stay random; None where a checkpoint follows.
+        output_stride: Stride that its last stages are dilated to reach.
+
+    Raises:
+        UserError: The backbone cannot be built, or not be dilated.
+    """
+    # A generator of its own: the same teacher on every rank, and nothing of the student's depends on it.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed or 0)
+        try:
+            teacher = MODELS.build(dict(cfg))
+        except (KeyError, TypeError, AssertionError) as error:
+            raise UserError(
+                f'the teacher {cfg.get("type")!r} cannot be built: {error}; check target_generator.teacher'
+            ) from error
+        if seed is not None and hasattr(teacher, 'init_weights'):
+            teacher.init_weights()
+    if hasattr(teacher, 'out_type'):
+        teacher.out_type = 'raw'  # all tokens, whatever the backbone gives by default
+    if output_stride is not None:
+        _dilate(teacher, output_stride)
+    teacher.eval()  # on a line of its own: mmpretrain's backbones return None from it
+    return teacher
+
+
+def read_features(teacher: nn.Module, images: Tensor) -> tuple[Tensor, tuple[int, int], Tensor]:
+    """Run a teacher and bring its last output into one form.
+
+    Args:
+        teacher: Gives a map ``(B, C, h, w)`` or tokens ``(B, N, C)``, alone or as the last of several.
+        images: ``(B, 3, H, W)``, normalised as the teacher wants them.
+
+    Returns:
+        Tokens ``(B, L, C)`` in raster order, their grid, and the feature of the whole image ``(B, C)``: the class
+        token where there is one, else the mean of the tokens.
+
+    Raises:
+        UserError: The output has another form.
+    """
+    output = teacher(images)
+    output = output[-1] if isinstance(output, tuple | list) else output
+    if output.ndim == 4:
+        tokens = map_to_tokens(output)
+        return tokens, tuple(output.shape[-2:]), tokens.float().mean(dim=1)
+    if output.ndim != 3:
+        raise UserError(
+            f'the teacher {type(teacher).__name__} gives {output.ndim}-dimensional features; its last output has to '
+            'be a map (B, C, H, W) or tokens (B, N, C)'
+        )
+    extra = getattr(teacher, 'num_extra_tokens', 0)
+    patches = output[:, extra:]
+    stride = teacher.patch_embed.projection.stride
+    grid = tuple(math.ceil(n / step) for n, step in zip(images.shape[-2:], stride, strict=True))
+    return patches, grid, output[:, 0] if extra else patches.float().mean(dim=1)
+
+
+@torch.no_grad()
+def fold_batchnorm(teacher: nn.Module, image: Tensor) -> nn.Module:
+    """Fold BatchNorm into the convolutions before it, where that leaves the features of an image as they are.
+
+    Pre-activation networks, whose BatchNorm stands before the convolution, come back unchanged.
+    """
+    folded = fuse_conv_bn(copy.deepcopy(teacher))
+    before, after = (read_features(module, image)[0] for module in (teacher, folded))
+    if (before - after).norm() <= 1e-3 * before.norm():
+        return folded
+    print_log(f'BatchNorm of {type(teacher).__name__} is not folded', logger='current')
+    return teacher
+
+
+@torch.no_grad()
+def check_features(teacher: nn.Module, image: Tensor) -> None:
+    """Check that the features of an image are finite.
+
+    Raises:
+        UserError: They are not.
+    """
+    if not read_features(teacher, image)[0].isfinite().all():
+        raise UserError(
+            f'the teacher {type(teacher).__name__} gives features that are not finite in {image.dtype}; check its '
+            "weights, or set target_generator.dtype='float32'"
+        )
+
+
+def _dilate(teacher: nn.Module, output_stride: int) -> None:
+    names = getattr(teacher, 'res_layers', None)
+    if names is None:
+        raise UserError(
+            f'output_stride={output_stride}: only ResNet-like teachers can be dilated, not {type(teacher).__name__}; '
+            'use target_generator.input_size or resample instead'
+        )
+    stages = [getattr(teacher, name) for name in names]
+    excess = _STEM_STRIDE * math.prod(stage_stride(stage) for stage in stages) / output_stride
+    first = len(stages)
+    while excess > 1 and first > 0:
+        first -= 1
+        excess /= stage_stride(stages[first])
+    if excess != 1:
+        raise UserError(
+            f'output_stride={output_stride} cannot be reached by dilating the stages of {type(teacher).__name__}; '
+            'choose 4, 8, 16 or 32'
+        )
+    try:
+        dilate_stages(stages[first:])
+    except ValueError as error:
+        raise UserError(
+            f'output_stride={output_stride}: the teacher cannot be dilated ({error}); use '
+            'target_generator.input_size instead'
+        ) from error
