@@ -1,0 +1,33 @@
+# ImageNet-1k without its labels; expects data/imagenet/train/CLASS_FOLDER/*.JPEG.
+train_dataloader = dict(
+    batch_size=256,
+    num_workers=8,
+    persistent_workers=True,
+    pin_memory=True,
+    drop_last=True,
+    sampler=dict(type='mmimg2vec.SeededSampler', shuffle=True),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='mmimg2vec.SeededDataset',
+        dataset=dict(
+            type='mmpretrain.ImageNet',
+            data_root='data/imagenet',
+            split='train',
+            pipeline=[
+                dict(type='mmimg2vec.LoadImage'),
+                # MAE's crops (arXiv 2111.06377, appendix A.1), resized by OpenCV, which is faster than
+                # MAE's Pillow but has no low-pass filter; tools/benchmark_loader.py times both.
+                dict(
+                    type='mmpretrain.RandomResizedCrop',
+                    scale=224,
+                    crop_ratio_range=(0.2, 1.0),
+                    backend='cv2',
+                    interpolation='bicubic',
+                ),
+                dict(type='mmpretrain.RandomFlip', prob=0.5),
+                dict(type='mmimg2vec.RandomTokenMask', patch_size=16, mask_ratio=0.75),
+                dict(type='mmimg2vec.PackMaskedInputs'),
+            ],
+        ),
+    ),
+)

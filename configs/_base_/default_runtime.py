@@ -1,0 +1,45 @@
+# Everything around a pre-training run: hooks, environment, logging, randomness.
+default_scope = 'mmpretrain'
+custom_imports = dict(imports=['mmimg2vec'], allow_failed_imports=False)
+
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=50),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    # Written whole or not at all, so that a run may be killed at any moment.
+    checkpoint=dict(type='mmimg2vec.PlainCheckpointHook', interval=1, max_keep_ckpts=2),
+)
+custom_hooks = [
+    dict(type='mmimg2vec.SeededStepHook'),
+    dict(type='mmimg2vec.TeacherGuardHook'),
+    # Unreadable images are replaced and listed; beyond this share of the dataset they end the run.
+    dict(type='mmimg2vec.UnreadableImagesHook', max_share=0.01),
+    dict(type='mmimg2vec.ThroughputHook'),
+    dict(type='mmimg2vec.GradNormHook'),
+    dict(type='mmimg2vec.FeaturePictureHook', interval=10),
+    # WORK_DIR/backbone.pth, from which downstream configs start.
+    dict(type='mmimg2vec.BackboneExportHook'),
+]
+
+env_cfg = dict(
+    cudnn_benchmark=True,  # the input size is fixed, and the teacher is convolutional
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'),
+)
+visualizer = dict(
+    type='Visualizer',
+    vis_backends=[
+        dict(type='LocalVisBackend'),
+        # dict(type='TensorboardVisBackend'),
+        # dict(type='WandbVisBackend', init_kwargs=dict(project='mmimg2vec')),
+    ],
+)
+log_level = 'INFO'
+
+# Images, masks and dropout are functions of this seed, whatever the number of workers and processes.
+randomness = dict(seed=0)
+load_from = None
+resume = (
+    False  # `--resume` on the command line goes on from the newest checkpoint of the work directory
+)

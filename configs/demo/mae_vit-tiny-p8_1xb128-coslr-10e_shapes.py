@@ -1,0 +1,85 @@
+"""mmpretrain's MAE on Shapes: pixel targets, to compare with.
+
+Student, images, crops, batch, steps and optimizer are those of img2vec_vit-tiny-p8_1xb128-coslr-10e_shapes.py.
+Measured figures: README.md of the project, "The demo".
+Run: python tools/train.py configs/demo/mae_vit-tiny-p8_1xb128-coslr-10e_shapes.py
+"""
+
+_base_ = ['../_base_/datasets/shapes_masked.py', '../_base_/default_runtime.py']
+
+max_epochs = 10
+work_dir = 'work_dirs/demo/seed0/mae'
+
+model = dict(
+    type='mmpretrain.MAE',
+    data_preprocessor=dict(
+        type='mmpretrain.SelfSupDataPreprocessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        to_rgb=True,
+    ),
+    backbone=dict(
+        type='mmpretrain.MAEViT',
+        arch=dict(embed_dims=128, num_layers=4, num_heads=4, feedforward_channels=512),
+        img_size=64,
+        patch_size=8,
+        mask_ratio=0.75,
+    ),
+    neck=dict(
+        type='mmpretrain.MAEPretrainDecoder',
+        num_patches=64,
+        patch_size=8,
+        embed_dim=128,
+        decoder_embed_dim=96,
+        decoder_depth=2,
+        decoder_num_heads=4,
+    ),
+    head=dict(
+        type='mmpretrain.MAEPretrainHead',
+        norm_pix=True,
+        patch_size=8,
+        loss=dict(type='mmpretrain.PixelReconstructionLoss', criterion='L2'),
+    ),
+    init_cfg=[
+        dict(type='Xavier', layer='Linear', distribution='uniform'),
+        dict(type='Constant', layer='LayerNorm', val=1.0, bias=0.0),
+    ],
+)
+
+# MAE draws its masks in the model.
+train_dataloader = dict(
+    dataset=dict(
+        dataset=dict(
+            pipeline=[
+                dict(type='mmimg2vec.LoadImage'),
+                dict(
+                    type='mmpretrain.RandomResizedCrop',
+                    scale=64,
+                    crop_ratio_range=(0.4, 1.0),
+                    backend='cv2',
+                    interpolation='bicubic',
+                ),
+                dict(type='mmpretrain.RandomFlip', prob=0.5),
+                dict(type='mmpretrain.PackInputs'),
+            ],
+        ),
+    ),
+)
+
+optim_wrapper = dict(
+    type='mmimg2vec.AutocastOptimWrapper',
+    dtype='float32',
+    optimizer=dict(type='AdamW', lr=1.5e-3, betas=(0.9, 0.95), weight_decay=0.05),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.05, end=1, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', begin=1, end=max_epochs, convert_to_iter_based=True),
+]
+train_cfg = dict(by_epoch=True, max_epochs=max_epochs)
+auto_scale_lr = dict(base_batch_size=128, enable=True)
+custom_hooks = [
+    dict(type='mmimg2vec.SeededStepHook'),
+    dict(type='mmimg2vec.UnreadableImagesHook', max_share=0.01),
+    dict(type='mmimg2vec.BackboneExportHook'),
+    dict(type='mmimg2vec.KNNHook', interval=max_epochs // 2, **_base_.knn),
+]

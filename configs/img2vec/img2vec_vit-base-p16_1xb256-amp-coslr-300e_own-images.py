@@ -1,0 +1,17 @@
+"""Img2Vec, ViT-B/16, on unlabelled images of your own, one GPU.
+
+Paper: arXiv 2304.12535. Not measured here.
+The folder of images: `images` in _base_/datasets/own_images_masked.py, or the environment variable IMG2VEC_IMAGES.
+An epoch of few images has few steps: give a small folder more epochs (README.md, "Images of your own").
+Run: python tools/train.py configs/img2vec/img2vec_vit-base-p16_1xb256-amp-coslr-300e_own-images.py
+"""
+
+_base_ = [
+    '../_base_/models/img2vec_vit-base-p16.py',
+    '../_base_/datasets/own_images_masked.py',
+    '../_base_/schedules/adamw_coslr_300e.py',
+    '../_base_/default_runtime.py',
+]
+
+optim_wrapper = dict(optimizer=dict(lr=1.5e-4 * 256 / 256))
+auto_scale_lr = dict(base_batch_size=256)

@@ -1,0 +1,104 @@
+"""A shipped pre-training config at a size that a test can run, everything else left as it is."""
+
+import copy
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from config_checks.names import walk
+from mmengine.config import Config
+from mmengine.registry import MODELS
+
+GRID = 4
+ARCH = dict(embed_dims=48, num_layers=3, num_heads=3, feedforward_channels=96)
+TEACHER = dict(depth=18, base_channels=8, stem_channels=8)
+
+
+class TinyFiles:
+    """Images in two class folders, and weights as the loaders find them: of a teacher, and of students."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        rng = np.random.RandomState(0)
+        for split, count in (('train', 3), ('val', 2)):
+            for index in range(count):
+                path = folder / 'images' / split / f'class_{index % 2}'
+                path.mkdir(parents=True, exist_ok=True)
+                image = rng.randint(0, 256, (72, 80, 3), dtype=np.uint8)
+                cv2.imwrite(str(path / f'{index}.jpg'), image)
+        torch.manual_seed(0)
+        # Flat names, as the DINO release has.
+        teacher = MODELS.build(dict(type='mmpretrain.ResNet', **TEACHER))
+        self.teacher = self._save(teacher, '', 'teacher.pth')
+
+    @property
+    def images(self) -> Path:
+        return self.folder / 'images'
+
+    def student(self, backbone: dict) -> str:
+        """Weights of a tiny student that was trained on larger images: its position embedding has to be resized."""
+        backbone = {**backbone, 'img_size': (GRID + 2) * backbone['patch_size']}
+        del backbone['init_cfg'], backbone['pos_embed']
+        backbone['type'] = 'mmpretrain.VisionTransformer'
+        return self._save(MODELS.build(backbone), 'backbone.', f'student{len(backbone)}.pth')
+
+    def _save(self, module: torch.nn.Module, prefix: str, name: str) -> str:
+        state = {prefix + key: value for key, value in module.state_dict().items()}
+        torch.save({'state_dict': state}, self.folder / name)
+        return str(self.folder / name)
+
+
+def shrink(cfg: Config, files: TinyFiles, work_dir: Path) -> Config:
+    """Make of a shipped Img2Vec config one that runs one iteration of two images of 4 x 4 patches on the CPU."""
+    cfg = copy.deepcopy(cfg)
+    cfg.work_dir = str(work_dir)
+    cfg.experiment_name = f'{Path(cfg.filename).stem}_{np.random.randint(1 << 30)}'
+    cfg.log_level = 'ERROR'
+    shrink_model(cfg.model, files)
+    _shrink_data(cfg, files)
+    cfg.train_cfg.max_epochs = 1
+    warmup, cosine = cfg.param_scheduler
+    # No warm-up, which would make the one step too small to be seen.
+    warmup.update(start_factor=1.0, end=1)
+    cosine.update(begin=1, end=2)
+    if 'strategy' in cfg:
+        # FSDP needs a GPU; its runner and hooks can be tried all the same.
+        cfg.strategy = dict(type='SingleDeviceStrategy')
+    return cfg
+
+
+def shrink_model(model: dict, files: TinyFiles) -> None:
+    backbone, generator = model['backbone'], model['target_generator']
+    backbone['arch'] = dict(ARCH)
+    backbone['img_size'] = GRID * backbone['patch_size']
+    if 'init_cfg' in backbone:
+        backbone['init_cfg']['checkpoint'] = files.student(backbone)
+    if model['fusion'] is not None:
+        model['fusion']['blocks'] = (0, 2)
+    model['neck'].update(embed_dims=32, depth=1, num_heads=2)
+    generator['teacher'].update(TEACHER)
+    generator['teacher']['init_cfg']['checkpoint'] = files.teacher
+    if 'input_size' in generator:
+        generator['input_size'] = GRID * generator['output_stride']
+
+
+def _shrink_data(cfg: Config, files: TinyFiles) -> None:
+    size = cfg.model.backbone.img_size
+    cfg.train_dataloader.update(batch_size=2, num_workers=0, persistent_workers=False)
+    dataset = cfg.train_dataloader.dataset.dataset
+    if dataset.type == 'mmpretrain.ImageNet':
+        dataset.update(data_root=str(files.images), metainfo=dict(classes=['class_0', 'class_1']))
+    else:
+        dataset.data_root = str(files.images / 'train')
+    for hook in cfg.custom_hooks:
+        if hook['type'] == 'mmimg2vec.KNNHook':
+            hook['k'] = 2
+            for name in ('bank_dataloader', 'query_dataloader'):
+                hook[name].update(num_workers=0)
+                hook[name]['dataset']['data_root'] = str(files.images)
+    for _, node in walk(cfg._cfg_dict):
+        if node.get('type') == 'mmpretrain.RandomResizedCrop':
+            node['scale'] = size
+        elif node.get('type') == 'mmpretrain.CenterCrop':
+            node['crop_size'] = size

@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""The demo's comparison over several seeds and, if wanted, longer: does Img2Vec beat MAE at the same budget?
+
+Every finished run is appended to OUT/results.jsonl, and a second start goes on with what is missing, so the experiment
+may be stopped at any time and extended by more seeds. ``make experiment`` runs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from comparison import LABELS, make_shapes, run_arm, start_quietly, table
+from demo_pictures import draw_accuracies
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Define and parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/experiment'))
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument('--arms', nargs='+', choices=LABELS, default=list(LABELS))
+    parser.add_argument(
+        '--epochs-factor',
+        type=float,
+        default=1.0,
+        help="multiplies the demo's epochs; 4 by the hour",
+    )
+    return parser.parse_args()
+
+
+def read_results(path: Path) -> list[dict]:
+    """Rows of a results file; none where there is no file yet."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def main() -> None:
+    """Run what is missing, and print the table of all."""
+    args = parse_arguments()
+    start_quietly()
+    make_shapes()
+    out = args.out / f'x{args.epochs_factor:g}'
+    out.mkdir(parents=True, exist_ok=True)
+    results = out / 'results.jsonl'
+    done = {(row['arm'], row['seed']) for row in read_results(results)}
+    # The longer MAE needs to know how long the teacher and the plain MAE took.
+    arms = [arm for arm in ('random', 'teacher', 'mae', 'mae_long', 'img2vec') if arm in args.arms]
+    for seed in args.seeds:
+        for arm in arms:
+            if (arm, seed) in done:
+                continue
+            print(f'seed {seed}: {LABELS[arm]}')
+            row = run_arm(arm, out / f'seed{seed}', seed, args.epochs_factor)
+            with results.open('a') as file:
+                file.write(json.dumps(row) + '\n')
+            print(f'  kNN {row["knn"]:.1f} %  linear {row["linear"]:.1f} %')
+    rows = read_results(results)
+    text = table(rows)
+    (out / 'table.md').write_text(text + '\n')
+    draw_accuracies(rows, out / 'accuracy.png')
+    print(f'\n{text}\n\n{results}, {out}/table.md, {out}/accuracy.png')
+
+
+if __name__ == '__main__':
+    main()
