@@ -28,7 +28,7 @@ _WRAPPERS = re.compile(
 def backbone_state(model: nn.Module, prefix: str = 'backbone.') -> dict[str, Tensor]:
     """The backbone's tensors on the CPU under their plain names, ``prefix`` included.
 
-    Under FSDP every rank has to call this; mmengine configures it to gather the full tensors.
+    Under FSDP every rank has to call this, and the strategy needs ``state_dict_cfg='full'``.
     """
     state = {_WRAPPERS.sub('', name): tensor for name, tensor in model.state_dict().items()}
     # Cloned: a view would drag its whole storage into the file.
