@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,9 @@ from mmimg2vec.evaluation import extract_features, knn_accuracy, linear_accuracy
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / 'configs' / 'demo'
-TEACHER = 'simclr_resnet-tiny_1xb128-coslr-12e_shapes.py'
-MAE = 'mae_vit-tiny-p8_1xb128-coslr-10e_shapes.py'
-IMG2VEC = 'img2vec_vit-tiny-p8_1xb128-coslr-10e_shapes.py'
+TEACHER = 'simclr_resnet-tiny_1xb128-coslr-8e_shapes.py'
+MAE = 'mae_vit-tiny-p8_1xb128-coslr-8e_shapes.py'
+IMG2VEC = 'img2vec_vit-tiny-p8_1xb128-coslr-8e_shapes.py'
 
 
 def read_config(name: str, options: dict[str, Any] | None = None) -> Config:
@@ -37,7 +38,7 @@ def read_config(name: str, options: dict[str, Any] | None = None) -> Config:
 
 
 def train_stage(
-    name: str, label: str, work_dir: Path, seed: int, options: dict[str, Any] | None = None
+    name: str, work_dir: Path, seed: int, options: dict[str, Any] | None = None
 ) -> float:
     """Train a config, unless its folder holds the finished backbone; go on where it was interrupted.
 
@@ -45,7 +46,6 @@ def train_stage(
 
     Args:
         name: Config in ``configs/demo/``.
-        label: What the terminal calls it.
         work_dir: Folder of the stage.
         seed: Seed of the run.
         options: Dotted key -> value, as ``--cfg-options``.
@@ -56,9 +56,9 @@ def train_stage(
     clock = work_dir / 'seconds.json'
     spent = json.loads(clock.read_text()) if clock.exists() else 0.0
     if (work_dir / 'backbone.pth').exists():
-        print(f'{label}: finished before ({spent:.0f} s)')
+        print(f'  {name}: finished before ({spent:.0f} s)')
         return spent
-    print(f'{label}  [{name}]')
+    print(f'  {name}')
     work_dir.mkdir(parents=True, exist_ok=True)
     cfg = read_config(name, options)
     cfg.work_dir, cfg.resume, cfg.randomness = str(work_dir), True, dict(seed=seed)
@@ -173,7 +173,7 @@ def run_arm(arm: str, folder: Path, seed: int, epochs_factor: float = 1.0) -> di
         'param_scheduler.1.end': epochs,
         'default_hooks.checkpoint.interval': max(1, epochs // 4),
     }
-    seconds = train_stage(name, LABELS[arm], folder / arm, seed, options)
+    seconds = train_stage(name, folder / arm, seed, options)
     scores = probe(name, folder / arm / 'backbone.pth', seed)
     return dict(arm=arm, seed=seed, epochs=epochs, seconds=seconds, **scores)
 
@@ -187,45 +187,63 @@ LABELS = {
 }
 
 
-def make_shapes() -> None:
-    """Write the embedded images where they are not there yet."""
+def make_shapes(scenes: int | None = None) -> None:
+    """Write the embedded images where they are not there yet: the default number of scenes, or ``scenes``."""
     from mmimg2vec.datasets.shapes import ShapesOptions, write_shapes
 
     root = Path(read_config(IMG2VEC).data_root)
     start = time.monotonic()
-    write_shapes(root, ShapesOptions())
+    options = ShapesOptions() if scenes is None else ShapesOptions(scenes, max(1, scenes // 4))
+    write_shapes(root, options)
     print(f'images: {root} ({time.monotonic() - start:.0f} s)')
 
 
+COLUMNS = {
+    'knn_cls': 'kNN, class token',
+    'knn': 'kNN, patch mean',
+    'linear_cls': 'linear, class token',
+    'linear': 'linear, patch mean',
+}
+
+
+def scores(row: dict[str, Any]) -> str:
+    """The accuracies of one run in one line."""
+    return '   '.join(f'{COLUMNS[key]} {row[key]:.1f} %' for key in COLUMNS if key in row)
+
+
 def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown table of the arms: kNN and linear accuracy, mean over seeds and standard deviation."""
+    """Markdown table of the arms: accuracies in percent, mean over seeds ± standard deviation (n - 1)."""
     lines = [
-        '| backbone | kNN % | linear % | epochs | training s | seeds |',
-        '|---|---|---|---|---|---|',
+        f'| backbone | {" | ".join(COLUMNS.values())} | epochs | training, s | seeds |',
+        '|---' * (len(COLUMNS) + 4) + '|',
     ]
     for arm, label in LABELS.items():
         own = [row for row in rows if row['arm'] == arm]
         if own:
-            knn, linear, seconds = (
-                _mean_and_spread([row[key] for row in own]) for key in ('knn', 'linear', 'seconds')
+            scores = [
+                _mean_and_spread([row[key] for row in own]) if key in own[0] else '-'
+                for key in COLUMNS
+            ]
+            epochs, seconds = (
+                _mean_and_spread([row[key] for row in own], digits=0)
+                for key in ('epochs', 'seconds')
             )
-            lines.append(
-                f'| {label} | {knn} | {linear} | {own[0]["epochs"]} | {seconds} | {len(own)} |'
-            )
+            lines.append(f'| {label} | {" | ".join(scores)} | {epochs} | {seconds} | {len(own)} |')
     return '\n'.join(lines)
 
 
-def _mean_and_spread(values: list[float]) -> str:
+def _mean_and_spread(values: list[float], digits: int = 1) -> str:
     mean = sum(values) / len(values)
-    if len(values) == 1:
-        return f'{mean:.1f}'
+    if len(values) == 1 or min(values) == max(values):
+        return f'{mean:.{digits}f}'
     spread = (sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5
-    return f'{mean:.1f} ± {spread:.1f}'
+    return f'{mean:.{digits}f} ± {spread:.{digits}f}'
 
 
 def start_quietly() -> None:
     """Set mmengine's scope, and keep its messages off the terminal."""
     DefaultScope.get_instance('comparison', scope_name='mmpretrain')
+    warnings.filterwarnings('ignore')
     hush()
 
 

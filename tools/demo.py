@@ -16,8 +16,10 @@ import time
 from pathlib import Path
 
 import torch
-from comparison import LABELS, make_shapes, run_arm, start_quietly, table
+from comparison import LABELS, make_shapes, run_arm, scores, start_quietly, table
 from demo_pictures import draw_accuracies, draw_features
+
+from mmimg2vec.engine.command_line import run
 
 ARMS = ('random', 'teacher', 'mae', 'img2vec')
 
@@ -32,6 +34,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         '--epochs-factor', type=float, default=1.0, help='multiplies the epochs of all stages'
     )
+    parser.add_argument(
+        '--scenes', type=int, help='number of training scenes to draw (default: 1200)'
+    )
     return parser.parse_args()
 
 
@@ -44,14 +49,14 @@ def main() -> None:
     print(
         f'Img2Vec demo on {where}, {torch.get_num_threads()} threads; about 8 minutes on two cores'
     )
-    make_shapes()
+    make_shapes(args.scenes)
     folder = args.out / f'seed{args.seed}'
     rows = []
     for number, arm in enumerate(ARMS, 1):
         print(f'[{number}/{len(ARMS)}] {LABELS[arm]}')
         row = run_arm(arm, folder, args.seed, args.epochs_factor)
         rows.append(row)
-        print(f'  kNN {row["knn"]:.1f} %  linear {row["linear"]:.1f} %')
+        print(f'  {scores(row)}')
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / 'results.json').write_text(json.dumps(rows, indent=2))
     draw_accuracies(rows, args.out / 'accuracy.png')
@@ -60,7 +65,7 @@ def main() -> None:
         '# Demo: what a small ViT learns from unlabelled images\n\n'
         f'{table(rows)}\n\n'
         'kNN and linear accuracy of the frozen backbone on the labelled validation crops of Shapes (10 classes, chance '
-        '10 %), features averaged over the patches; MAE and Img2Vec train the same student for the same steps on the '
+        '10 %), read from the class token and from the mean of the patches; MAE and Img2Vec train the same student for the same steps on the '
         f'same crops. One seed: `make experiment` repeats it over several. Seed {args.seed}, {where}, '
         f'{torch.get_num_threads()} threads, {time.strftime("%Y-%m-%d")}.\n\n'
         '![accuracy](accuracy.png)\n\n'
@@ -75,4 +80,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

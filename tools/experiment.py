@@ -11,8 +11,10 @@ import argparse
 import json
 from pathlib import Path
 
-from comparison import LABELS, make_shapes, run_arm, start_quietly, table
+from comparison import LABELS, make_shapes, run_arm, scores, start_quietly, table
 from demo_pictures import draw_accuracies
+
+from mmimg2vec.engine.command_line import run
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -27,6 +29,9 @@ def parse_arguments() -> argparse.Namespace:
         default=1.0,
         help="multiplies the demo's epochs; 4 by the hour",
     )
+    parser.add_argument(
+        '--scenes', type=int, help='number of training scenes to draw (default: 1200)'
+    )
     return parser.parse_args()
 
 
@@ -39,7 +44,7 @@ def main() -> None:
     """Run what is missing, and print the table of all."""
     args = parse_arguments()
     start_quietly()
-    make_shapes()
+    make_shapes(args.scenes)
     out = args.out / f'x{args.epochs_factor:g}'
     out.mkdir(parents=True, exist_ok=True)
     results = out / 'results.jsonl'
@@ -54,7 +59,7 @@ def main() -> None:
             row = run_arm(arm, out / f'seed{seed}', seed, args.epochs_factor)
             with results.open('a') as file:
                 file.write(json.dumps(row) + '\n')
-            print(f'  kNN {row["knn"]:.1f} %  linear {row["linear"]:.1f} %')
+            print(f'  {scores(row)}')
     rows = read_results(results)
     text = table(rows)
     (out / 'table.md').write_text(text + '\n')
@@ -63,4 +68,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

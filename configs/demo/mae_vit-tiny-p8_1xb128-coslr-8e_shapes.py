@@ -1,13 +1,13 @@
 """mmpretrain's MAE on Shapes: pixel targets, to compare with.
 
-Student, images, crops, batch, steps and optimizer are those of img2vec_vit-tiny-p8_1xb128-coslr-10e_shapes.py.
+Student, images, crops, batch, steps and optimizer are those of img2vec_vit-tiny-p8_1xb128-coslr-8e_shapes.py.
 Measured figures: README.md of the project, "The demo".
-Run: python tools/train.py configs/demo/mae_vit-tiny-p8_1xb128-coslr-10e_shapes.py
+Run: python tools/train.py configs/demo/mae_vit-tiny-p8_1xb128-coslr-8e_shapes.py
 """
 
 _base_ = ['../_base_/datasets/shapes_masked.py', '../_base_/default_runtime.py']
 
-max_epochs = 10
+max_epochs = 8
 work_dir = 'work_dirs/demo/seed0/mae'
 
 model = dict(

@@ -1,13 +1,13 @@
 """Img2Vec on Shapes: a small ViT learns to predict the features of the demo's teacher.
 
-The teacher is the one of simclr_resnet-tiny_1xb128-coslr-12e_shapes.py; environment variable IMG2VEC_TEACHER names
+The teacher is the one of simclr_resnet-tiny_1xb128-coslr-8e_shapes.py; environment variable IMG2VEC_TEACHER names
 another checkpoint. Measured figures: README.md of the project, "The demo".
-Run: python tools/train.py configs/demo/img2vec_vit-tiny-p8_1xb128-coslr-10e_shapes.py
+Run: python tools/train.py configs/demo/img2vec_vit-tiny-p8_1xb128-coslr-8e_shapes.py
 """
 
 _base_ = ['../_base_/datasets/shapes_masked.py', '../_base_/default_runtime.py']
 
-max_epochs = 10
+max_epochs = 8
 work_dir = 'work_dirs/demo/seed0/img2vec'
 
 model = dict(

@@ -2,12 +2,12 @@
 
 A teacher for one's own images can be trained with any self-supervised config of mmpretrain; what makes it one is the
 `backbone.pth` that BackboneExportHook writes. Measured figures: README.md of the project, "The demo".
-Run: python tools/train.py configs/demo/simclr_resnet-tiny_1xb128-coslr-12e_shapes.py
+Run: python tools/train.py configs/demo/simclr_resnet-tiny_1xb128-coslr-8e_shapes.py
 """
 
 _base_ = ['../_base_/datasets/shapes_masked.py', '../_base_/default_runtime.py']
 
-max_epochs = 12
+max_epochs = 8
 work_dir = 'work_dirs/demo/seed0/teacher'
 
 model = dict(
@@ -46,6 +46,7 @@ model = dict(
 )
 
 train_dataloader = dict(
+    num_workers=2,  # two views with colour jitter cost as much as the network
     dataset=dict(
         dataset=dict(
             pipeline=[
