@@ -22,6 +22,13 @@ class TestResNetTeacher(TargetGeneratorContract):
         return BackboneTargetGenerator(RESNET, output_stride=16, random_weights=0)
 
 
+class TestTeacherWithBatchNorm(TargetGeneratorContract):
+    def build(self):
+        return BackboneTargetGenerator(
+            RESNET, output_stride=16, random_weights=0, fold_batchnorm=False
+        )
+
+
 class TestResampledTeacher(TargetGeneratorContract):
     patch = 8
 
