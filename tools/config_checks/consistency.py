@@ -19,8 +19,7 @@ from mmimg2vec.models import MaskedImageModel
 def check_consistency(cfg: ConfigDict, decay: bool = True) -> list[str]:
     """Build the model of a config on the meta device and compare keys and shapes; optionally the weight decay too."""
     try:
-        with torch.device('meta'):
-            model = MODELS.build(copy.deepcopy(cfg.model))
+        model = build_without_memory(cfg)
     except UserError as error:
         return [f'the model cannot be built: {error}']
     problems = check_decay(cfg, model) if decay else []
@@ -28,6 +27,17 @@ def check_consistency(cfg: ConfigDict, decay: bool = True) -> list[str]:
         problems += check_backbone_keys(cfg, model)
         problems += check_shapes(cfg, model)
     return problems
+
+
+def build_without_memory(cfg: ConfigDict) -> nn.Module:
+    """Build the model of a config on the meta device, or on the CPU where a part of mmpretrain cannot be built there."""
+    try:
+        with torch.device('meta'):
+            return MODELS.build(copy.deepcopy(cfg.model))
+    except (
+        NotImplementedError
+    ):  # ResNet computes its drop-path rates; older torch cannot on the meta device
+        return MODELS.build(copy.deepcopy(cfg.model))
 
 
 def check_backbone_keys(cfg: ConfigDict, model: MaskedImageModel) -> list[str]:
