@@ -34,9 +34,10 @@ def build_without_memory(cfg: ConfigDict) -> nn.Module:
     try:
         with torch.device('meta'):
             return MODELS.build(copy.deepcopy(cfg.model))
-    except (
-        NotImplementedError
-    ):  # ResNet computes its drop-path rates; older torch cannot on the meta device
+    except UserError:
+        raise
+    except (NotImplementedError, RuntimeError):
+        # ResNet reads its drop-path rates while it is built, which the meta device cannot.
         return MODELS.build(copy.deepcopy(cfg.model))
 
 
