@@ -19,6 +19,7 @@ TRANSFORMS = Registry(
     'transform', parent=root.TRANSFORMS, scope=SCOPE, locations=['mmimg2vec.datasets']
 )
 HOOKS = Registry('hook', parent=root.HOOKS, scope=SCOPE, locations=['mmimg2vec.engine.hooks'])
+LOOPS = Registry('loop', parent=root.LOOPS, scope=SCOPE, locations=['mmimg2vec.engine.loops'])
 OPTIM_WRAPPERS = Registry(
     'optimizer wrapper',
     parent=root.OPTIM_WRAPPERS,

@@ -101,7 +101,7 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, end=1, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', begin=1, end=max_epochs, convert_to_iter_based=True),
 ]
-train_cfg = dict(by_epoch=True, max_epochs=max_epochs)
+train_cfg = dict(type='mmimg2vec.CheckedTrainLoop', max_epochs=max_epochs)
 auto_scale_lr = dict(base_batch_size=128, enable=True)
 custom_hooks = [
     dict(type='mmimg2vec.SeededStepHook'),

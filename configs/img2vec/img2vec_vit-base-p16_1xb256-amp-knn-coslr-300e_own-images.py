@@ -12,7 +12,7 @@ _base_ = ['img2vec_vit-base-p16_1xb256-amp-coslr-300e_own-images.py']
 labelled = '{{$IMG2VEC_LABELLED:data/my_labelled_images}}'
 
 pipeline = [
-    dict(type='mmpretrain.LoadImageFromFile'),
+    dict(type='mmimg2vec.LoadImage'),
     dict(type='mmpretrain.ResizeEdge', scale=256, edge='short', backend='cv2'),
     dict(type='mmpretrain.CenterCrop', crop_size=224),
     dict(type='mmpretrain.PackInputs'),

@@ -2,7 +2,7 @@
 
 Paper: arXiv 2304.12535. Not measured here.
 The folder of images: `images` in _base_/datasets/own_images_masked.py, or the environment variable IMG2VEC_IMAGES.
-An epoch of few images has few steps: give a small folder more epochs (README.md, "Images of your own").
+An epoch of few images has few steps: give a small folder more epochs (configs/img2vec/README.md, "Images of your own").
 Run: python tools/train.py configs/img2vec/img2vec_vit-small-p16_1xb256-amp-coslr-300e_own-images.py
 """
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os.path as osp
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from mmengine.registry import Registry
@@ -34,7 +36,7 @@ def build_dataset(dataset: Any, registry: Registry, config_key: str) -> Any:
     except (RuntimeError, AssertionError) as error:
         # What mmpretrain's folder datasets say of an empty folder, and of one with other classes.
         if 'Found 0 files' in str(error):
-            raise UserError(f'no images in {cure}') from error
+            raise UserError(f'no images in {cure}{_other_files(dataset, config_key)}') from error
         if 'number of subfolders' in str(error).lower():
             raise UserError(
                 f'{" ".join(str(error).split())} For unlabelled images set with_label=False ({cure})'
@@ -72,6 +74,18 @@ def check_data_paths(dataset: dict, config_key: str) -> None:
                 f'no annotation file {ann_file}: set ann_file in the config, or pass '
                 f'--cfg-options {config_key}.ann_file=FILE'
             )
+
+
+def _other_files(dataset: dict, config_key: str) -> str:
+    """What a folder without images holds instead, where the dataset looks for some endings only."""
+    root = Path(_where(dataset))
+    endings = Counter(path.suffix for path in root.rglob('*') if path.is_file() and path.suffix)
+    if not endings:
+        return ''
+    ending, count = endings.most_common(1)[0]
+    return (
+        f"; it holds {count} files {ending}: to read them set {config_key}.extensions=['{ending}']"
+    )
 
 
 def _cure(config_key: str) -> str:

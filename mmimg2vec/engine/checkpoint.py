@@ -142,7 +142,11 @@ def _load_safetensors(source: str | Path | bytes, map_location: Any, name: str) 
 
 def _refusal(name: str, error: Exception) -> str:
     held = re.findall(r'(?:GLOBAL|Unsupported class)\s+([\w.]+)', str(error))
-    what = f'{held[0]} objects' if held else 'more than tensors and plain containers'
+    if (
+        not held
+    ):  # no class that it asks for: no checkpoint at all, such as the page of a failed download
+        return f'{name} is not a torch checkpoint: download or save it again'
+    what = f'{held[0]} objects'
     return (
         f'{name} holds {what}, which could run code when loaded: if you trust its origin, keep its tensors '
         "only: python -c \"import torch; c = torch.load('OLD', weights_only=False); "

@@ -15,7 +15,19 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmimg2vec.engine.launch import LAUNCHERS
+from mmimg2vec.environment import require
 from mmimg2vec.errors import UserError
+
+# What mmengine's backends import when they start.
+BACKEND_PACKAGES = {
+    'TensorboardVisBackend': 'tensorboard',
+    'WandbVisBackend': 'wandb',
+    'MLflowVisBackend': 'mlflow',
+    'ClearMLVisBackend': 'clearml',
+    'NeptuneVisBackend': 'neptune',
+    'DVCLiveVisBackend': 'dvclive',
+    'AimVisBackend': 'aim',
+}
 
 
 class Options(DictAction):
@@ -79,8 +91,11 @@ def load_config(filename: str, options: dict[str, Any] | None = None) -> Config:
         raise UserError(f'no config file {filename}{hint}')
     try:
         cfg = Config.fromfile(filename)
-    except (FileNotFoundError, SyntaxError, OSError) as error:
-        raise UserError(f'the config {filename} cannot be read: {error}') from error
+    except (OSError, SyntaxError, NameError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(
+            f'the config {filename} cannot be read: {type(error).__name__}: {error}; where a dict takes the place of '
+            'another kind of value of a base config, it needs _delete_=True'
+        ) from error
     if options:
         for note in unknown_options(cfg, options):
             print(f'mmimg2vec: note: {note}', file=sys.stderr)
@@ -152,7 +167,19 @@ def set_dataloader_defaults(cfg: Config) -> None:
 
 
 def build_runner(cfg: Config) -> Any:
-    """Build the runner that a config asks for: mmengine's Runner, or FlexibleRunner for FSDP and its like."""
+    """Build the runner that a config asks for: mmengine's Runner, or FlexibleRunner for FSDP and its like.
+
+    Raises:
+        UserError: A visualization backend needs a package that is missing.
+    """
+    for backend in (cfg.get('visualizer') or {}).get('vis_backends') or []:
+        kind = backend['type'].split('.')[-1]
+        if kind in BACKEND_PACKAGES:
+            require(BACKEND_PACKAGES[kind], f'{kind} of visualizer.vis_backends')
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg.get(name)
+        if loader and loader.get('num_workers') == 0:
+            loader.persistent_workers = False  # torch refuses to keep what is not there
     if 'runner_type' not in cfg and 'strategy' in cfg:
         cfg.runner_type = 'FlexibleRunner'
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)

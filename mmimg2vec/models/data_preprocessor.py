@@ -21,7 +21,7 @@ class MaskedImagePreprocessor(BaseDataPreprocessor):
     Args:
         mean: Mean per channel, in the images' own units (grey levels), after the change to RGB.
         std: Standard deviation per channel, likewise.
-        to_rgb: Turn the files' BGR into RGB (images of three channels).
+        to_rgb: Turn the files' BGR into RGB: the first and the third channel of images of three or more change places.
         non_blocking: Do not wait for the copy to the device (with ``pin_memory`` of the dataloader).
 
     Raises:
@@ -68,8 +68,8 @@ class MaskedImagePreprocessor(BaseDataPreprocessor):
         return data
 
     def _normalise(self, images: Tensor) -> Tensor:
-        if self.to_rgb and images.shape[1] == 3:
-            images = images.flip(1)
+        if self.to_rgb and images.shape[1] >= 3:
+            images = torch.cat((images[:, :3].flip(1), images[:, 3:]), dim=1)
         images = images.float()
         if self.mean is None:
             return images

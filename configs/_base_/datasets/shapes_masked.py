@@ -35,7 +35,7 @@ train_dataloader = dict(
 
 # Labelled images that vote (bank) on labelled images they have not seen (query); nothing is trained on the labels.
 _labelled_pipeline = [
-    dict(type='mmpretrain.LoadImageFromFile'),
+    dict(type='mmimg2vec.LoadImage'),
     dict(type='mmpretrain.PackInputs'),
 ]
 knn = {

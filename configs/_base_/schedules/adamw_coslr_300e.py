@@ -43,7 +43,7 @@ param_scheduler = [
         convert_to_iter_based=True,
     ),
 ]
-train_cfg = dict(by_epoch=True, max_epochs=max_epochs)
+train_cfg = dict(type='mmimg2vec.CheckedTrainLoop', max_epochs=max_epochs)
 
 # The learning rate follows the real batch, whatever number of GPUs and batch size a run is started with: mmengine
 # multiplies it by GPUs x batch_size / base_batch_size. It leaves gradient accumulation out on both sides, so

@@ -11,6 +11,7 @@ from mmengine.registry import DATASETS as ROOT_DATASETS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from mmimg2vec.datasets import SeededDataset
 from mmimg2vec.datasets.folders import build_dataset
 from mmimg2vec.evaluation.features import POOLS, extract_features
 from mmimg2vec.evaluation.knn import knn_accuracy
@@ -89,7 +90,9 @@ class KNNHook(Hook):
     def _build(self, runner: Runner, name: str) -> DataLoader:
         config = copy.deepcopy(dict(self.configs[name]))
         key = f'custom_hooks.{self._position(runner)}.{name}.dataset'
-        config['dataset'] = build_dataset(config['dataset'], ROOT_DATASETS, key)
+        dataset = build_dataset(config['dataset'], ROOT_DATASETS, key)
+        # An unreadable image, of `mmimg2vec.LoadImage`, is replaced there instead of ending the run.
+        config['dataset'] = SeededDataset(dataset)
         config.setdefault('sampler', {'type': 'DefaultSampler', 'shuffle': False})
         config.setdefault('collate_fn', {'type': 'default_collate'})
         with torch.random.fork_rng(devices=[]):

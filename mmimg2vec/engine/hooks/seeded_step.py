@@ -11,7 +11,6 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmimg2vec.datasets import SeededSampler
-from mmimg2vec.errors import UserError
 from mmimg2vec.registry import HOOKS
 
 
@@ -32,17 +31,7 @@ class SeededStepHook(Hook):
         self.follows = isinstance(sampler, SeededSampler) and sampler.seed == runner.seed
 
     def before_train(self, runner: Runner) -> None:
-        """Give the sampler the seed of the resumed run.
-
-        Raises:
-            UserError: There are fewer images than a batch holds, so an epoch would have no step.
-        """
-        loader = runner.train_dataloader
-        if len(loader) == 0:
-            raise UserError(
-                f'{len(loader.dataset)} images do not fill one batch of {loader.batch_size} on every process: add '
-                'images, or set train_dataloader.batch_size smaller'
-            )
+        """Give the sampler the seed of the resumed run."""
         if self.follows:
             runner.train_dataloader.sampler.seed = runner.seed
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import os.path as osp
 
-from mmengine.dist import barrier, is_main_process
+from mmengine.dist import barrier, broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -24,7 +24,8 @@ class UnreadableImagesHook(Hook):
     versions start their workers before any hook runs.
 
     Args:
-        max_share: Largest accepted share of distinct unreadable files in the dataset, 0 to 1.
+        max_share: Largest accepted share of distinct unreadable files in the dataset, 0 to 1; a single one is always
+            accepted where the share is above 0.
         interval: Iterations between two looks at the file, beside that after each epoch.
         filename: Name of the file.
     """
@@ -59,22 +60,28 @@ class UnreadableImagesHook(Hook):
         self._check(runner)
 
     def _check(self, runner: Runner) -> None:
-        size = osp.getsize(self.path) if osp.exists(self.path) else 0
-        if size == self.size:
+        # One rank reads for all: they would see the file at different times and not all of them end the run.
+        shared = [self._read_if_changed() if is_main_process() else None]
+        broadcast_object_list(shared)
+        lines = shared[0]
+        if lines is None:
             return
-        self.size = size
-        with open(self.path, encoding='utf-8', errors='replace') as file:
-            lines = file.read().splitlines()
-        count, total = (
-            len({line.split('\t')[0] for line in lines}),
-            len(runner.train_dataloader.dataset),
-        )
+        count = len({line.split('\t')[0] for line in lines})
+        total = len(runner.train_dataloader.dataset)
         runner.message_hub.update_scalar('train/unreadable_images', count)
         runner.logger.warning(
             f'{count} of {total} images are unreadable, others are drawn in their place: see {self.path}'
         )
-        if count > self.max_share * total:
+        if count > max(self.max_share * total, float(self.max_share > 0)):
             raise UserError(
                 f'{count} of {total} images are unreadable, more than max_share={self.max_share} of '
                 f'UnreadableImagesHook; the last is {lines[-1]} (all: {self.path}): mend the data, or raise max_share'
             )
+
+    def _read_if_changed(self) -> list[str] | None:
+        size = osp.getsize(self.path) if osp.exists(self.path) else 0
+        if size == self.size:
+            return None
+        self.size = size
+        with open(self.path, encoding='utf-8', errors='replace') as file:
+            return file.read().splitlines()

@@ -93,7 +93,32 @@ class MaskedImageModel(BaseSelfSupervisor):
                 'the batch has no masks; end the training pipeline with mmimg2vec.RandomTokenMask and '
                 'mmimg2vec.PackMaskedInputs'
             )
+        self.check_inputs(inputs, mask)
         return self.loss(inputs, mask, num_hidden, token_rank)
+
+    def check_inputs(self, inputs: Tensor, mask: Tensor) -> None:
+        """Check that images and masks have the sizes that the model was built for.
+
+        Args:
+            inputs: ``(B, C, H, W)``.
+            mask: ``(B, L)``.
+
+        Raises:
+            UserError: They do not. Neck and head know one grid only: another would go on with wrong positions.
+        """
+        if tuple(inputs.shape[-2:]) != tuple(self.backbone.img_size):
+            height, width = self.backbone.img_size
+            raise UserError(
+                f'the images are {inputs.shape[-2]} x {inputs.shape[-1]} (height x width) and model.backbone.img_size '
+                f'is ({height}, {width}): set scale={(width, height)} (width, height) in the RandomResizedCrop of the '
+                'pipeline, or another img_size'
+            )
+        rows, columns = self.backbone.grid
+        if mask.shape[1] != rows * columns:
+            raise UserError(
+                f'the masks have {mask.shape[1]} tokens and the images {rows} x {columns} patches: give '
+                "RandomTokenMask the backbone's patch_size"
+            )
 
     def init_weights(self) -> None:
         """Initialise the trained parts and load the target generator's weights."""
@@ -131,6 +156,11 @@ class MaskedImageModel(BaseSelfSupervisor):
             )
         projection = backbone.patch_embed.projection
         preprocessor = self.data_preprocessor
+        if preprocessor.mean is not None and preprocessor.mean.numel() != projection.in_channels:
+            raise UserError(
+                f'model.backbone.in_channels={projection.in_channels} and {preprocessor.mean.numel()} values in '
+                'model.data_preprocessor.mean: give mean and std one value per channel'
+            )
         generator.connect(
             projection.stride, projection.in_channels, preprocessor.mean, preprocessor.std
         )

@@ -36,7 +36,7 @@ class MaskedVisionTransformer(VisionTransformer):
             ``patch_size``, ``in_channels``, ``drop_path_rate``, ``layer_scale_init_value``, ``init_cfg``, ...
 
     Raises:
-        UserError: The image does not divide into patches; a checkpoint of ``init_cfg`` does not fill the network.
+        UserError: An argument that the parent refuses; the image does not divide into patches; a checkpoint of ``init_cfg`` does not fill the network.
     """
 
     def __init__(
@@ -45,7 +45,10 @@ class MaskedVisionTransformer(VisionTransformer):
         out_type: str = 'raw',
         **kwargs: Any,
     ) -> None:
-        super().__init__(out_type=out_type, **kwargs)
+        try:
+            super().__init__(out_type=out_type, **kwargs)
+        except (AssertionError, TypeError, ValueError) as error:
+            raise UserError(f'model.backbone cannot be built: {error}') from error
         if pos_embed not in ('sincos', 'learned'):
             raise UserError(
                 f"pos_embed={pos_embed!r} of the backbone: choose 'sincos' or 'learned'"

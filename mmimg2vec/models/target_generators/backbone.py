@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,7 +54,7 @@ class BackboneTargetGenerator(TargetGenerator):
         mean: The teacher's own mean of RGB, in grey levels 0 to 255.
         std: The teacher's own standard deviation, likewise.
         rgb_channels: Which of the student's channels are red, green and blue. None: the three there are, or a
-            single one three times, or the first three of more.
+            single one three times, or the first three of more (after the preprocessor's ``to_rgb``).
         random_weights: Seed of a teacher with random weights; None (default) wants a checkpoint.
         dtype: Type that the teacher runs in: ``'float32'``, ``'bfloat16'`` or ``'float16'``.
         fold_batchnorm: Fold BatchNorm into the convolutions before it (kept only where the features agree).
@@ -148,6 +149,12 @@ class BackboneTargetGenerator(TargetGenerator):
             with torch.device('cpu'), torch.no_grad():
                 tokens, grid, pooled = read_features(self._build(), torch.zeros(1, 3, *size))
         wanted = self._student_grid(*self.img_size)
+        if self.output_stride and grid != tuple(math.ceil(n / self.output_stride) for n in size):
+            raise UserError(
+                f'target_generator.output_stride={self.output_stride} cannot be reached: dilated, the teacher gives '
+                f'{grid[0]} x {grid[1]} tokens for images of {size[0]} x {size[1]} pixels; set '
+                'target_generator.input_size or resample instead'
+            )
         if grid != wanted and self.resample is None:
             raise UserError(
                 f'the teacher gives {grid[0]} x {grid[1]} tokens for images of {size[0]} x {size[1]} pixels and the '

@@ -15,7 +15,7 @@ from mmimg2vec.errors import UserError
 from mmimg2vec.models.utils import dilate_stages, map_to_tokens, stage_stride
 from mmimg2vec.registry import MODELS
 
-# The stem of every ResNet of mmpretrain strides by so much.
+# The stem of a ResNet strides by so much; `describe` of the target generator notices where one does not.
 _STEM_STRIDE = 4
 
 
@@ -37,6 +37,10 @@ def build_teacher(
         torch.manual_seed(seed or 0)
         try:
             teacher = MODELS.build(dict(cfg))
+        except ImportError as error:
+            raise UserError(
+                f'the teacher {cfg.get("type")!r} needs a package that is missing ({error}); install it with pip'
+            ) from error
         except (KeyError, TypeError, AssertionError) as error:
             raise UserError(
                 f'the teacher {cfg.get("type")!r} cannot be built: {error}; check target_generator.teacher'
@@ -73,7 +77,8 @@ def read_features(teacher: nn.Module, images: Tensor) -> tuple[Tensor, tuple[int
     if output.ndim != 3:
         raise UserError(
             f'the teacher {type(teacher).__name__} gives {output.ndim}-dimensional features; its last output has to '
-            'be a map (B, C, H, W) or tokens (B, N, C)'
+            'be a map (B, C, H, W) or tokens (B, N, C): switch its pooling off (gap_before_final_norm=False of '
+            'ConvNeXt)'
         )
     extra = getattr(teacher, 'num_extra_tokens', 0)
     patches = output[:, extra:]

@@ -95,8 +95,14 @@ def fill_module(module: nn.Module, path: str, prefix: str | None = None) -> None
         module.load_state_dict({key: selected[key] for key in own if key in selected}, strict=False)
     except RuntimeError as error:
         raise UserError(
-            f'{path!r} does not fit {type(module).__name__}: {error}; name the checkpoint of this architecture'
+            f'{path!r} does not fit {type(module).__name__}: {_first_mismatch(error)}; name the checkpoint of this '
+            'architecture'
         ) from error
+
+
+def _first_mismatch(error: RuntimeError) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if 'size mismatch' in line]
+    return f'{lines[0]} ({len(lines)} such entries)' if lines else str(error)
 
 
 def required_keys(module: nn.Module) -> list[str]:
