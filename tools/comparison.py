@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
 import os
 import time
 import warnings
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -56,14 +59,17 @@ def train_stage(
     clock = work_dir / 'seconds.json'
     spent = json.loads(clock.read_text()) if clock.exists() else 0.0
     if (work_dir / 'backbone.pth').exists():
-        print(f'  {name}: finished before ({spent:.0f} s)')
+        print(f'{name}: finished before ({spent:.0f} s)')
         return spent
-    print(f'  {name}')
     work_dir.mkdir(parents=True, exist_ok=True)
     cfg = read_config(name, options)
     cfg.work_dir, cfg.resume, cfg.randomness = str(work_dir), True, dict(seed=seed)
     cfg.experiment_name = f'{work_dir.parent.name}-{work_dir.name}-{time.time_ns()}'
-    cfg.custom_hooks = [*cfg.custom_hooks, dict(type='mmimg2vec.ProgressHook')]
+    # Two stages may run at a time.
+    progress = dict(
+        type='mmimg2vec.ProgressHook', seconds=10, label=f'{work_dir.name:9s}', overwrite=False
+    )
+    cfg.custom_hooks = [*cfg.custom_hooks, progress]
     start = time.monotonic()
     try:
         with (
@@ -187,6 +193,48 @@ LABELS = {
 }
 
 
+# What an arm has to wait for.
+NEEDS = {'img2vec': ('teacher',), 'mae_long': ('teacher', 'mae')}
+# The order in which arms are started, as far as they need not wait.
+ORDER = ('teacher', 'mae', 'img2vec', 'mae_long', 'random')
+
+
+def run_arms(
+    arms: Iterable[str],
+    folder: Path,
+    seed: int,
+    epochs_factor: float,
+    on_done: Callable[[dict[str, Any]], None],
+) -> None:
+    """Run arms of the comparison, two at a time on a CPU: small networks use one core better than two share.
+
+    Args:
+        arms: Names; what one of them needs and is not among them has to be finished already.
+        folder: Folder of the seed.
+        seed: Seed of every run.
+        epochs_factor: See :func:`run_arm`.
+        on_done: Gets the result of an arm as soon as it is there.
+    """
+    waiting = [arm for arm in ORDER if arm in arms]
+    workers = 1 if torch.cuda.is_available() else 2
+    threads = max(1, torch.get_num_threads() // workers)
+    unfinished, running = set(waiting), {}
+    with ProcessPoolExecutor(
+        workers, multiprocessing.get_context('spawn'), start_quietly, (threads,)
+    ) as pool:
+        while unfinished:
+            ready = [arm for arm in waiting if unfinished.isdisjoint(NEEDS.get(arm, ()))]
+            for arm in ready[: workers - len(running)]:
+                waiting.remove(arm)
+                print(f'{LABELS[arm]} starts')
+                running[pool.submit(run_arm, arm, folder, seed, epochs_factor)] = arm
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                row = future.result()
+                unfinished.remove(running.pop(future))
+                print(f'{LABELS[row["arm"]]}: {scores(row)}')
+                on_done(row)
+
+
 def make_shapes(scenes: int | None = None) -> None:
     """Write the embedded images where they are not there yet: the default number of scenes, or ``scenes``."""
     from mmimg2vec.datasets.shapes import ShapesOptions, write_shapes
@@ -208,7 +256,7 @@ COLUMNS = {
 
 def scores(row: dict[str, Any]) -> str:
     """The accuracies of one run in one line."""
-    return '   '.join(f'{COLUMNS[key]} {row[key]:.1f} %' for key in COLUMNS if key in row)
+    return ';  '.join(f'{COLUMNS[key]} {row[key]:.1f} %' for key in COLUMNS if key in row)
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -240,8 +288,10 @@ def _mean_and_spread(values: list[float], digits: int = 1) -> str:
     return f'{mean:.{digits}f} ± {spread:.{digits}f}'
 
 
-def start_quietly() -> None:
-    """Set mmengine's scope, and keep its messages off the terminal."""
+def start_quietly(threads: int | None = None) -> None:
+    """Set mmengine's scope and the number of threads, and keep mmengine's messages off the terminal."""
+    if threads is not None:
+        torch.set_num_threads(threads)
     DefaultScope.get_instance('comparison', scope_name='mmpretrain')
     warnings.filterwarnings('ignore')
     hush()

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import torch
-from comparison import LABELS, make_shapes, run_arm, scores, start_quietly, table
+from comparison import LABELS, make_shapes, run_arms, start_quietly, table
 from demo_pictures import draw_accuracies, draw_features
 
 from mmimg2vec.engine.command_line import run
@@ -46,17 +46,12 @@ def main() -> None:
     start = time.monotonic()
     start_quietly()
     where = torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU'
-    print(
-        f'Img2Vec demo on {where}, {torch.get_num_threads()} threads; about 8 minutes on two cores'
-    )
+    print(f'Img2Vec demo on {where}: some minutes on two cores, then a summary')
     make_shapes(args.scenes)
     folder = args.out / f'seed{args.seed}'
-    rows = []
-    for number, arm in enumerate(ARMS, 1):
-        print(f'[{number}/{len(ARMS)}] {LABELS[arm]}')
-        row = run_arm(arm, folder, args.seed, args.epochs_factor)
-        rows.append(row)
-        print(f'  {scores(row)}')
+    rows: list[dict] = []
+    run_arms(ARMS, folder, args.seed, args.epochs_factor, rows.append)
+    rows.sort(key=lambda row: list(LABELS).index(row['arm']))
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / 'results.json').write_text(json.dumps(rows, indent=2))
     draw_accuracies(rows, args.out / 'accuracy.png')

@@ -11,7 +11,7 @@ import argparse
 import json
 from pathlib import Path
 
-from comparison import LABELS, make_shapes, run_arm, scores, start_quietly, table
+from comparison import LABELS, make_shapes, run_arms, start_quietly, table
 from demo_pictures import draw_accuracies
 
 from mmimg2vec.engine.command_line import run
@@ -49,17 +49,16 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     results = out / 'results.jsonl'
     done = {(row['arm'], row['seed']) for row in read_results(results)}
-    # The longer MAE needs to know how long the teacher and the plain MAE took.
-    arms = [arm for arm in ('random', 'teacher', 'mae', 'mae_long', 'img2vec') if arm in args.arms]
+
+    def append(row: dict) -> None:
+        with results.open('a') as file:
+            file.write(json.dumps(row) + '\n')
+
     for seed in args.seeds:
-        for arm in arms:
-            if (arm, seed) in done:
-                continue
-            print(f'seed {seed}: {LABELS[arm]}')
-            row = run_arm(arm, out / f'seed{seed}', seed, args.epochs_factor)
-            with results.open('a') as file:
-                file.write(json.dumps(row) + '\n')
-            print(f'  {scores(row)}')
+        missing = [arm for arm in args.arms if (arm, seed) not in done]
+        if missing:
+            print(f'seed {seed}')
+            run_arms(missing, out / f'seed{seed}', seed, args.epochs_factor, append)
     rows = read_results(results)
     text = table(rows)
     (out / 'table.md').write_text(text + '\n')

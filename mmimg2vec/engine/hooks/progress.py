@@ -17,18 +17,25 @@ from mmimg2vec.registry import HOOKS
 class ProgressHook(Hook):
     """Prints epoch, loss, images/s and the time left every few seconds, on the main process.
 
-    A line of a terminal is overwritten; in a log each report is a line of its own.
+    On a terminal the line is overwritten, unless several runs share it; in a log each report is a line of its own.
 
     Args:
         seconds: Time between two reports.
         label: Printed first.
+        overwrite: Whether a report takes the place of the last one on a terminal.
         stream: Where to; by default the terminal, also where standard output is redirected to a file.
     """
 
     priority = 'VERY_LOW'
 
-    def __init__(self, seconds: float = 5.0, label: str = '', stream: TextIO | None = None) -> None:
-        self.seconds, self.label = seconds, label
+    def __init__(
+        self,
+        seconds: float = 5.0,
+        label: str = '',
+        overwrite: bool = True,
+        stream: TextIO | None = None,
+    ) -> None:
+        self.seconds, self.label, self.overwrite = seconds, label, overwrite
         self.stream = stream or sys.__stdout__
 
     def before_train(self, runner: Runner) -> None:
@@ -54,7 +61,7 @@ class ProgressHook(Hook):
             f'  {self.label}epoch {runner.epoch + 1}/{runner.max_epochs}  {losses}  '
             f'{batch / pace:.0f} images/s  {left // 60}:{left % 60:02d} left'
         )
-        if self.stream.isatty():
+        if self.overwrite and self.stream.isatty():
             print(f'\r{line:<90}', end='\n' if last else '', file=self.stream, flush=True)
         else:
             print(line, file=self.stream, flush=True)
