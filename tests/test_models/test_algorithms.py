@@ -163,6 +163,14 @@ class TestPreprocessor:
         assert prepared['num_hidden'] == 12 and isinstance(prepared['num_hidden'], int)
         assert torch.equal(data['inputs'], batch()['inputs'])
 
+    def test_first_three_of_more_channels_become_rgb(self):
+        cfg = dict(mean=[0.0] * 5, std=[1.0] * 5, to_rgb=True)
+        images = batch(5)['inputs']
+        prepared = MODELS.build(dict(type='mmimg2vec.MaskedImagePreprocessor', **cfg))(
+            dict(inputs=images)
+        )
+        assert torch.equal(prepared['inputs'], images[:, [2, 1, 0, 3, 4]].float())
+
     def test_uneven_masks(self):
         data = batch()
         data['mask'][1] = ~data['mask'][1]
@@ -179,13 +187,35 @@ class TestPreprocessor:
     [
         (dict(fusion=dict(blocks=(0, 2))), r'has to end with the last of the 4 blocks'),
         (dict(target_generator=dict(output_stride=None)), 'teacher gives 2 x 2 tokens'),
-        (dict(backbone=dict(in_channels=2)), 'say which of them are red, green and blue'),
+        (
+            dict(
+                backbone=dict(in_channels=2),
+                data_preprocessor=dict(mean=[1.0, 2], std=[1.0, 1], to_rgb=False),
+            ),
+            'say which of them are red, green and blue',
+        ),
+        (dict(backbone=dict(in_channels=1)), r'in_channels=1 and 3 values in .*mean'),
+        (dict(backbone=dict(arch='vit-small')), 'model.backbone cannot be built: Arch vit-small'),
         (dict(data_preprocessor=dict(std=[1.0])), 'need one value per channel each'),
     ],
 )
 def test_parts_that_do_not_fit_are_named(changes, message):
     with pytest.raises(UserError, match=message):
         build(**changes)
+
+
+def test_images_and_masks_of_another_size_are_named():
+    # Neck and head know one grid: a transposed crop would train on with wrong positions.
+    model = build(backbone=dict(img_size=(32, 64)))
+    mask, rank = random_mask(2, 8, 6)
+    images = torch.zeros(2, 3, 64, 32, dtype=torch.uint8)
+    with pytest.raises(
+        UserError, match=r'images are 64 x 32 .*img_size is \(32, 64\): set scale=\(64, 32\)'
+    ):
+        losses(model, dict(inputs=images, mask=mask, token_rank=rank))
+    mask, rank = random_mask(2, 16, 6)
+    with pytest.raises(UserError, match='masks have 16 tokens and the images 2 x 4 patches'):
+        losses(model, dict(inputs=images.transpose(2, 3), mask=mask, token_rank=rank))
 
 
 def test_batch_without_masks_is_named():

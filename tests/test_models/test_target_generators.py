@@ -219,6 +219,20 @@ def test_mistakes_are_named(kwargs, message):
         connect(BackboneTargetGenerator(RESNET, **kwargs))
 
 
+def test_stem_of_another_stride_is_noticed():
+    teacher = dict(type='mmpretrain.ResNet_CIFAR', depth=18)
+    with pytest.raises(UserError, match='output_stride=4 cannot be reached'):
+        connect(BackboneTargetGenerator(teacher, output_stride=4, random_weights=0), patch=4)
+
+
+def test_pooled_output_is_named():
+    teacher = dict(
+        type='mmpretrain.ConvNeXt', arch=dict(depths=[1, 1, 1, 1], channels=[8, 8, 8, 8])
+    )
+    with pytest.raises(UserError, match=r'2-dimensional features.*gap_before_final_norm=False'):
+        connect(BackboneTargetGenerator(teacher, random_weights=0))
+
+
 def test_only_resnets_are_dilated():
     with pytest.raises(UserError, match='only ResNet-like teachers can be dilated'):
         connect(BackboneTargetGenerator(VIT, output_stride=16, random_weights=0))
