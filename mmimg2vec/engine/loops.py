@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from mmengine.dataset import default_collate
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from mmimg2vec.datasets import DrawKey, SeededDataset
+from mmimg2vec.engine.unwrap import unwrapped
 from mmimg2vec.errors import UserError
 from mmimg2vec.registry import LOOPS
 
@@ -37,9 +37,7 @@ class CheckedTrainLoop(EpochBasedTrainLoop):
 
     def run(self):
         """Check one sample, then train."""
-        model = (
-            self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
-        )
+        model = unwrapped(self.runner.model)
         dataset = self.dataloader.dataset
         if hasattr(model, 'check_inputs') and isinstance(dataset, SeededDataset):
             sample = default_collate([dataset[DrawKey(0, 0, 0)]])

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from mmengine.dist import all_gather, get_world_size
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
+from mmimg2vec.engine.unwrap import unwrapped
 from mmimg2vec.errors import UserError
 
 # Names of the ways to pool, and what they mean in a log.
@@ -33,7 +33,7 @@ def extract_features(
     Returns:
         For each pool float32 (N, C) on the CPU, and labels int64 (N,); in the order of the dataset, each sample once.
     """
-    module = model.module if is_model_wrapper(model) else model
+    module = unwrapped(model)
     features, labels, indices = {pool: [] for pool in pools}, [], []
     with evaluating(module), torch.random.fork_rng(devices=[]), torch.no_grad():
         for batch in dataloader:

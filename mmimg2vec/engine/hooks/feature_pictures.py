@@ -7,12 +7,12 @@ import torch
 from mmengine.dataset import default_collate
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor
 
 from mmimg2vec.analysis.feature_pictures import draw_feature_pictures
 from mmimg2vec.datasets import DrawKey, SeededDataset
+from mmimg2vec.engine.unwrap import unwrapped
 from mmimg2vec.evaluation.features import evaluating
 from mmimg2vec.registry import HOOKS
 
@@ -36,7 +36,7 @@ class FeaturePictureHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Load the images; a dataset that is not seeded is left out too."""
-        model, dataset = _unwrapped(runner), runner.train_dataloader.dataset
+        model, dataset = unwrapped(runner.model), runner.train_dataloader.dataset
         self.active = hasattr(model, 'predict_features') and isinstance(dataset, SeededDataset)
         if not self.active:
             runner.logger.info(
@@ -52,7 +52,7 @@ class FeaturePictureHook(Hook):
         due = self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner)
         if not self.active or not due:
             return
-        model = _unwrapped(runner)
+        model = unwrapped(runner.model)
         # On every rank: the targets' statistics may be gathered from all.
         with evaluating(model), torch.random.fork_rng(devices=[]), torch.no_grad():
             batch = model.data_preprocessor(dict(self.batch), False)
@@ -82,7 +82,3 @@ def rgb_images(inputs: Tensor) -> np.ndarray:
         low, high = images.amin((1, 2, 3), True), images.amax((1, 2, 3), True)
         images = ((images - low) / (high - low).clamp_min(1e-12) * 255).to(torch.uint8)
     return images.numpy()
-
-
-def _unwrapped(runner: Runner) -> torch.nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model

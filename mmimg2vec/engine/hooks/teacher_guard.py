@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmimg2vec.engine.unwrap import unwrapped
 from mmimg2vec.errors import UserError
 from mmimg2vec.registry import HOOKS
 
@@ -48,6 +48,6 @@ class TeacherGuardHook(Hook):
 
 
 def _fingerprint(runner: Runner) -> str | None:
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     generator = getattr(model, 'target_generator', None)
     return getattr(generator, 'fingerprint', None)

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
+from mmimg2vec.engine.unwrap import unwrapped
 from mmimg2vec.errors import UserError
 from mmimg2vec.registry import OPTIM_WRAPPERS
 
@@ -111,5 +111,5 @@ def _grad_scaler(kwargs: dict):
 
 
 def _device_type(model: nn.Module) -> str:
-    module = model.module if is_model_wrapper(model) else model
+    module = unwrapped(model)
     return next(module.parameters()).device.type

@@ -7,8 +7,12 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmimg2vec.errors import UserError
-from mmimg2vec.models.utils import gather_tokens, sincos_position_embedding, split_indices
+from mmimg2vec.models.utils import (
+    check_heads,
+    gather_tokens,
+    sincos_position_embedding,
+    split_indices,
+)
 from mmimg2vec.registry import MODELS
 
 
@@ -85,10 +89,7 @@ class CrossAttentionDecoder(BaseModule):
         init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
-        if embed_dims % num_heads or embed_dims % 4:
-            raise UserError(
-                f'neck: embed_dims={embed_dims} has to be divisible by 4 and by num_heads={num_heads}'
-            )
+        check_heads(embed_dims, num_heads)
         self.grid = tuple(grid)
         self.embed = nn.Linear(in_channels, embed_dims)
         self.query_token = nn.Parameter(torch.zeros(1, 1, embed_dims))

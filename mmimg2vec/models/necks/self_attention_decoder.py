@@ -6,8 +6,7 @@ import torch
 from mmpretrain.models.necks import MAEPretrainDecoder
 from torch import Tensor
 
-from mmimg2vec.errors import UserError
-from mmimg2vec.models.utils import gather_tokens, sincos_position_embedding
+from mmimg2vec.models.utils import check_heads, gather_tokens, sincos_position_embedding
 from mmimg2vec.registry import MODELS
 
 
@@ -42,10 +41,7 @@ class SelfAttentionDecoder(MAEPretrainDecoder):
         mlp_ratio: float = 4.0,
         init_cfg: dict | list | None = None,
     ) -> None:
-        if embed_dims % num_heads or embed_dims % 4:
-            raise UserError(
-                f'neck: embed_dims={embed_dims} has to be divisible by 4 and by num_heads={num_heads}'
-            )
+        check_heads(embed_dims, num_heads)
         self.grid = tuple(grid)
         super().__init__(
             num_patches=grid[0] * grid[1],

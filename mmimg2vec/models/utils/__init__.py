@@ -2,6 +2,7 @@ from mmimg2vec.models.utils.atrous import dilate_stages, stage_stride
 from mmimg2vec.models.utils.diversity import token_diversity
 from mmimg2vec.models.utils.tokens import (
     SUPERVISIONS,
+    check_heads,
     compared_positions,
     count_compared,
     count_hidden,
@@ -13,6 +14,7 @@ from mmimg2vec.models.utils.tokens import (
 
 __all__ = [
     'SUPERVISIONS',
+    'check_heads',
     'compared_positions',
     'count_compared',
     'count_hidden',

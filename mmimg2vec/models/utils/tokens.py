@@ -13,6 +13,8 @@ import torch
 from mmpretrain.models.utils import build_2d_sincos_position_embedding
 from torch import Tensor
 
+from mmimg2vec.errors import UserError
+
 SUPERVISIONS = ('masked', 'visible', 'all')
 
 
@@ -98,6 +100,18 @@ def sincos_position_embedding(grid: tuple[int, int], dims: int, class_token: boo
     rows, columns = grid
     # mmpretrain's function runs through its grid column by column: with the sides swapped that is raster order.
     return build_2d_sincos_position_embedding((columns, rows), dims, cls_token=class_token)
+
+
+def check_heads(dims: int, num_heads: int) -> None:
+    """Check that a decoder's width fits its heads and its position embedding.
+
+    Raises:
+        UserError: It does not.
+    """
+    if dims % num_heads or dims % 4:
+        raise UserError(
+            f'neck: embed_dims={dims} has to be divisible by 4 and by num_heads={num_heads}'
+        )
 
 
 def map_to_tokens(feature_map: Tensor) -> Tensor:
