@@ -26,3 +26,9 @@ OPTIM_WRAPPERS = Registry(
     scope=SCOPE,
     locations=['mmimg2vec.engine.optim_wrappers'],
 )
+OPTIM_WRAPPER_CONSTRUCTORS = Registry(
+    'optimizer wrapper constructor',
+    parent=root.OPTIM_WRAPPER_CONSTRUCTORS,
+    scope=SCOPE,
+    locations=['mmimg2vec.engine.optim_wrappers'],
+)

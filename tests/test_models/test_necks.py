@@ -4,7 +4,12 @@ from contracts import NeckContract
 from mmpretrain.models.selfsup.mff import MFFViT
 
 from mmimg2vec import UserError
-from mmimg2vec.models import CrossAttentionDecoder, MultiLevelFusion, SelfAttentionDecoder
+from mmimg2vec.models import (
+    CrossAttentionDecoder,
+    MultiLevelFusion,
+    SelfAttentionDecoder,
+    SimpleFeaturePyramid,
+)
 from mmimg2vec.models.utils import sincos_position_embedding
 
 
@@ -70,3 +75,75 @@ class TestFusion:
     def test_blocks_are_checked(self, blocks):
         with pytest.raises(UserError, match='two or more blocks in ascending order'):
             MultiLevelFusion(8, blocks)
+
+
+class TestSimpleFeaturePyramid:
+    def test_levels(self):
+        neck = SimpleFeaturePyramid(16, out_channels=8)
+        levels = neck((None, torch.randn(2, 16, 8, 6)))
+        sizes = [(32, 24), (16, 12), (8, 6), (4, 3), (2, 2)]
+        assert [level.shape for level in levels] == [(2, 8, *size) for size in sizes]
+        assert torch.equal(levels[4], levels[3][:, :, ::2, ::2])
+
+    def test_only_the_last_map_counts(self):
+        neck = SimpleFeaturePyramid(16, out_channels=8)
+        first, last = torch.randn(2, 2, 16, 8, 8)
+        for a, b in zip(neck((first, last)), neck([last]), strict=True):
+            assert torch.equal(a, b)
+
+    def test_some_scales_and_another_norm(self):
+        neck = SimpleFeaturePyramid(
+            16, 8, scales=(2, 0.5), num_outs=2, norm_cfg=dict(type='GN', num_groups=2)
+        )
+        assert [level.shape[2:] for level in neck([torch.randn(1, 16, 4, 4)])] == [(8, 8), (2, 2)]
+        kinds = [type(module).__name__ for module in neck.modules()]
+        assert kinds.count('GroupNorm') == 4 and 'LayerNorm2d' not in kinds
+
+    def test_normed_over_channels_at_every_place(self):
+        levels = SimpleFeaturePyramid(16, out_channels=8)([torch.randn(2, 16, 4, 4) * 50])
+        for level in levels:
+            torch.testing.assert_close(
+                level.mean(1), torch.zeros_like(level[:, 0]), atol=1e-5, rtol=0
+            )
+            torch.testing.assert_close(
+                level.var(1, unbiased=False), torch.ones_like(level[:, 0]), atol=1e-2, rtol=0
+            )
+
+    def test_layers_of_the_largest_level(self):
+        """As the paper's figure: two transposed convolutions that halve the width, with norm and GELU between."""
+        neck = SimpleFeaturePyramid(16, out_channels=8)
+        first, norm, activation, second, lateral, output = neck.levels[0]
+        assert (first.in_channels, first.out_channels) == (16, 8)
+        assert (second.in_channels, second.out_channels) == (8, 4)
+        assert (type(norm).__name__, type(activation).__name__) == ('LayerNorm2d', 'GELU')
+        assert lateral.conv.weight.shape == (8, 4, 1, 1) and output.conv.weight.shape == (
+            8,
+            8,
+            3,
+            3,
+        )
+        assert lateral.conv.bias is None and lateral.norm.eps == norm.eps == 1e-6
+        x = torch.randn(1, 16, 3, 3)
+        by_hand = output(lateral(second(torch.nn.functional.gelu(norm(first(x))))))
+        assert torch.equal(neck([x])[0], by_hand)
+
+    def test_every_parameter_gets_a_gradient(self):
+        neck = SimpleFeaturePyramid(16, out_channels=8)
+        target = [torch.randn_like(level) for level in neck([torch.zeros(1, 16, 4, 4)])]
+        levels = neck([torch.randn(1, 16, 4, 4)])
+        sum((a * b).sum() for a, b in zip(levels, target, strict=True)).backward()
+        assert all(p.grad is not None and p.grad.any() for p in neck.parameters())
+
+    @pytest.mark.parametrize(
+        ('kwargs', 'message'),
+        [
+            (dict(scales=(1, 2)), 'choose among'),
+            (dict(scales=(8, 4)), 'choose among'),
+            (dict(scales=()), 'choose among'),
+            (dict(num_outs=3), 'less than its 4 scales'),
+            (dict(in_channels=18), 'has to divide by 4'),
+        ],
+    )
+    def test_mistakes_are_named(self, kwargs, message):
+        with pytest.raises(UserError, match=message):
+            SimpleFeaturePyramid(**{'in_channels': 16, **kwargs})

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from mmengine.optim import OptimWrapper
@@ -28,6 +29,9 @@ class AutocastOptimWrapper(OptimWrapper):
     Args:
         dtype: 'bfloat16'; 'float16', with dynamic loss scaling; or 'float32', which is no autocast at all.
         loss_scale: float16 only: arguments of ``torch.amp.GradScaler`` such as ``dict(init_scale=2.**14)``.
+        float32_outputs: Names of submodules whose outputs leave them in float32, such as ``('neck', 'rpn_head')`` of a
+            detector: mmdet makes anchors in the precision of the RPN's outputs, where bfloat16 rounds positions
+            beyond 512 px to 4 px, and mmcv's RoIAlign and nms take no bfloat16.
         kwargs: Arguments of ``mmengine.optim.OptimWrapper``: ``optimizer``, ``accumulative_counts``, ``clip_grad``.
 
     Attributes:
@@ -35,10 +39,17 @@ class AutocastOptimWrapper(OptimWrapper):
             ``measured_grad_norm`` (on the device; ``mmimg2vec.GradNormHook`` logs it).
 
     Raises:
-        UserError: Unknown ``dtype``, ``loss_scale`` without float16, or float16 without an accelerator.
+        UserError: Unknown ``dtype``, ``loss_scale`` without float16, float16 without an accelerator, or, in the first
+            step, a name in ``float32_outputs`` that the model does not have.
     """
 
-    def __init__(self, dtype: str = 'bfloat16', loss_scale: dict | None = None, **kwargs) -> None:
+    def __init__(
+        self,
+        dtype: str = 'bfloat16',
+        loss_scale: dict | None = None,
+        float32_outputs: Sequence[str] = (),
+        **kwargs,
+    ) -> None:
         super().__init__(**kwargs)
         if dtype not in _DTYPES:
             raise UserError(
@@ -47,6 +58,8 @@ class AutocastOptimWrapper(OptimWrapper):
         if loss_scale is not None and dtype != 'float16':
             raise UserError(f'optim_wrapper.loss_scale is for float16 only: remove it for {dtype}')
         self.dtype = _DTYPES[dtype]
+        self.float32_outputs = tuple(float32_outputs)
+        self._casting: nn.Module | None = None  # the model that has the hooks
         self.measure_grad_norm = False
         self.measured_grad_norm: torch.Tensor | None = None
         self.loss_scaler = _grad_scaler(loss_scale or {}) if dtype == 'float16' else None
@@ -56,6 +69,10 @@ class AutocastOptimWrapper(OptimWrapper):
         """Autocast around the forward pass, beside the parent's context for accumulation."""
         device = _device_type(model)
         enabled = self.dtype != torch.float32
+        if enabled and self._casting is not model:
+            for name in self.float32_outputs:
+                _submodule(unwrapped(model), name).register_forward_hook(_to_float32)
+            self._casting = model
         with (
             super().optim_context(model),
             torch.autocast(device, dtype=self.dtype if enabled else None, enabled=enabled),
@@ -100,6 +117,24 @@ class AutocastOptimWrapper(OptimWrapper):
         if self.loss_scaler is not None and scaler_state:
             self.loss_scaler.load_state_dict(scaler_state)
         super().load_state_dict(state_dict)
+
+
+def _submodule(model: nn.Module, name: str) -> nn.Module:
+    try:
+        return model.get_submodule(name)
+    except AttributeError as error:
+        raise UserError(
+            f'optim_wrapper.float32_outputs names {name}, which {type(model).__name__} does not have; it has '
+            f'{", ".join(child for child, _ in model.named_children())}'
+        ) from error
+
+
+def _to_float32(module: nn.Module, inputs: Any, outputs: Any) -> Any:
+    """Cast the floating-point tensors of nested tuples and lists; a forward hook."""
+    if isinstance(outputs, (tuple, list)):
+        return type(outputs)(_to_float32(module, inputs, output) for output in outputs)
+    is_floating = isinstance(outputs, torch.Tensor) and outputs.is_floating_point()
+    return outputs.float() if is_floating else outputs
 
 
 def _grad_scaler(kwargs: dict):

@@ -1,3 +1,4 @@
 from mmimg2vec.models.backbones.masked_vit import MaskedVisionTransformer
+from mmimg2vec.models.backbones.vitdet import ViTDet
 
-__all__ = ['MaskedVisionTransformer']
+__all__ = ['MaskedVisionTransformer', 'ViTDet']
