@@ -1,0 +1,77 @@
+"""Classification with mmpretrain's inferencer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import mmcv
+import numpy as np
+from mmengine.config import Config
+from mmengine.runner import CheckpointLoader
+from mmpretrain.apis import ImageClassificationInferencer, get_model
+from mmpretrain.apis.base import BaseInferencer
+from mmpretrain.registry import DATASETS
+from mmpretrain.visualization import UniversalVisualizer
+
+from mmimg2vec.inference.model import dataset_meta, fill, path_pipeline
+
+# Pixels of a picture's shorter side at least: the text has to be readable.
+_SIDE = 320
+_TOP = 5
+
+
+class Inferencer(ImageClassificationInferencer):
+    """``ImageClassificationInferencer`` that refuses weights of another model.
+
+    Args:
+        cfg: Config of a classifier.
+        checkpoint: Its weights.
+        device: Such as ``'cpu'``.
+    """
+
+    def __init__(self, cfg: Config, checkpoint: str, device: str) -> None:
+        weights = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+        model = get_model(cfg)
+        fill(model, weights, checkpoint)
+        model._dataset_meta = dataset_meta(cfg, weights, DATASETS, model)
+        super().__init__(model, device=device)
+        self.visualizer = UniversalVisualizer()
+
+    def predict(self, path: str, score_threshold: float) -> tuple[dict[str, Any], np.ndarray, None]:
+        """Classify an image.
+
+        Args:
+            path: Image file.
+            score_threshold: Not used: every image has a class.
+
+        Returns:
+            ``label``, ``class``, ``score`` and the five likeliest as ``top``; the picture (H, W, 3), RGB; no map.
+        """
+        (batch,) = self.preprocess([path])
+        (sample,) = self.forward(batch)
+        scores = sample.pred_score.cpu()
+        top = [
+            {
+                'label': int(label),
+                'class': self.classes[int(label)],
+                'score': round(float(score), 6),
+            }
+            for score, label in zip(*scores.topk(min(_TOP, len(scores))), strict=True)
+        ]
+        image = mmcv.imread(path, channel_order='rgb')
+        self.visualizer.visualize_cls(
+            image,
+            sample,
+            classes=self.classes,
+            draw_gt=False,
+            resize=max(_SIDE, min(image.shape[:2])),
+        )
+        return {**top[0], 'top': top}, self.visualizer.get_image(), None
+
+    def _init_pipeline(self, cfg: Config) -> Any:
+        return path_pipeline(cfg)
+
+    def preprocess(self, inputs: list[str], batch_size: int = 1) -> Iterator[dict]:
+        """Run the config's pipeline, the loader included, on paths."""
+        return BaseInferencer.preprocess(self, inputs, batch_size)

@@ -1,0 +1,126 @@
+"""What the three inferencers share: whole weights, class names, the config's own pipeline."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import Registry
+from torch import nn
+
+from mmimg2vec.datasets.annotations import is_class_head
+from mmimg2vec.errors import UserError
+
+# Heads that serve training alone; a config for testing may leave them out.
+_TRAINING_ONLY = 'auxiliary_head.'
+
+
+def fill(model: nn.Module, checkpoint: Mapping[str, Any], source: str) -> None:
+    """Load all weights of a trained model.
+
+    mmengine's inferencers only warn of what does not fit, and go on with random weights.
+
+    Args:
+        model: Filled in place.
+        checkpoint: What the file holds.
+        source: Its name, for errors.
+
+    Raises:
+        UserError: A tensor is missing, of another shape, or has no place in the model.
+    """
+    state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else {}
+    cure = 'name the checkpoint that this config has trained'
+    try:
+        # The backbone's own hook resizes its position embeddings where the image size is another.
+        result = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines() if 'size mismatch' in line]
+        raise UserError(
+            f'{source} is of another model than the config: {lines[0] if lines else error} ({len(lines)} such); {cure}'
+        ) from error
+    missing = [key for key in result.missing_keys if not key.endswith('num_batches_tracked')]
+    surplus = [key for key in result.unexpected_keys if not key.startswith(_TRAINING_ONLY)]
+    if missing or surplus:
+        found = [
+            f'{len(keys)} tensors {what} (first: {keys[0]})'
+            for keys, what in ((missing, 'are missing'), (surplus, 'have no place'))
+            if keys
+        ]
+        raise UserError(f'{source} is of another model than the config: {", ".join(found)}; {cure}')
+
+
+def dataset_meta(
+    cfg: Config, checkpoint: Mapping[str, Any], datasets: Registry, model: nn.Module
+) -> dict[str, Any]:
+    """Class names and colours.
+
+    Args:
+        cfg: Config; its test dataset tells what the checkpoint does not.
+        checkpoint: Trained with these classes.
+        datasets: Registry of the library's datasets.
+        model: Its heads say how many classes there are; they are numbered where nothing names them.
+
+    Returns:
+        ``classes``, and ``palette``, an RGB colour each.
+
+    Raises:
+        UserError: The number of names is not that of the head.
+    """
+    dataset = inner_dataset(cfg)
+    meta = dict(getattr(datasets.get(dataset.get('type', '')), 'METAINFO', None) or {})
+    meta |= dataset.get('metainfo') or {}
+    trained = (checkpoint.get('meta') or {}).get('dataset_meta') or {}
+    meta |= {key.lower(): value for key, value in trained.items() if value is not None}
+    heads = {
+        module.num_classes
+        for name, module in model.named_modules()
+        if is_class_head(name) and isinstance(getattr(module, 'num_classes', None), int)
+    }
+    classes = list(meta.get('classes') or map(str, range(max(heads, default=0))))
+    if heads and len(classes) not in heads:
+        raise UserError(
+            f'the model tells {max(heads)} classes apart, and there are {len(classes)} class names '
+            f'({", ".join(map(str, classes[:3]))}, ...): correct metainfo of the test dataset'
+        )
+    palette = meta.get('palette')
+    if not isinstance(palette, (list, tuple)) or len(palette) < len(classes):
+        palette = distinct_colours(len(classes))
+    return {'classes': classes, 'palette': [tuple(colour) for colour in palette]}
+
+
+def distinct_colours(count: int) -> list[tuple[int, int, int]]:
+    """RGB colours whose hues are far apart, the same ones each time."""
+    # Steps of the golden ratio never come close to an earlier hue.
+    hues = [(index * 0.61803398875) % 1 for index in range(count)]
+    colours = [colorsys.hsv_to_rgb(hue, 0.75, 0.95) for hue in hues]
+    return [tuple(round(255 * value) for value in colour) for colour in colours]
+
+
+def inner_dataset(cfg: Config) -> dict[str, Any]:
+    """The test dataset inside its wrappers."""
+    dataset = cfg.test_dataloader.dataset
+    while 'dataset' in dataset:
+        dataset = dataset['dataset']
+    return dataset
+
+
+def path_pipeline(cfg: Config) -> Compose:
+    """The test pipeline of the config for the path of an image, annotations left out.
+
+    The inferencers put a loader of their own in the place of ``LoadImageFromFile`` and know no other; here images
+    are loaded as in training.
+    """
+    transforms = [
+        transform
+        for transform in inner_dataset(cfg)['pipeline']
+        if not transform['type'].split('.')[-1].startswith('Load')
+        or 'Image' in transform['type'].split('.')[-1]
+    ]
+    return Compose([_as_sample, *transforms])
+
+
+def _as_sample(path: str) -> dict[str, Any]:
+    return {'img_path': path, 'img_id': 0, 'sample_idx': 0}

@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""Take a pre-trained backbone elsewhere, or fetch one from timm; the features are compared each time.
+
+    python tools/model_converters/export_backbone.py IN OUT --to timm|plain|safetensors
+    python tools/model_converters/export_backbone.py IN OUT --from timm [--arch base]
+
+IN is the ``backbone.pth`` of a run or a checkpoint of it; OUT ends in ``.pth`` or ``.safetensors``, and ``OUT.json``
+beside it says how the network is built.
+"""
+
+import argparse
+
+from mmimg2vec.engine.command_line import run
+from mmimg2vec.errors import UserError
+from mmimg2vec.export import export_backbone, import_timm
+from mmimg2vec.export.files import metadata_path
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Define and parse the command line."""
+    parser = argparse.ArgumentParser(description='Convert a backbone, and compare its features.')
+    parser.add_argument('source', metavar='IN', help='backbone.pth of a run, or a checkpoint of it')
+    parser.add_argument('target', metavar='OUT', help='file to write: NAME.pth or NAME.safetensors')
+    direction = parser.add_mutually_exclusive_group(required=True)
+    direction.add_argument(
+        '--to',
+        choices=('timm', 'plain', 'safetensors'),
+        help="timm's names, or mmpretrain's without a prefix as .pth or .safetensors",
+    )
+    direction.add_argument(
+        '--from',
+        dest='origin',
+        choices=('timm',),
+        help="IN has timm's names, OUT becomes a backbone.pth",
+    )
+    parser.add_argument(
+        '--arch', help="mmpretrain's name of the architecture, where IN has no config: base"
+    )
+    parser.add_argument(
+        '--num-heads', type=int, help='attention heads, where IN has no config and no such name'
+    )
+    parser.add_argument(
+        '--img-size',
+        type=int,
+        nargs='+',
+        metavar='PIXELS',
+        help="SIDE or HEIGHT WIDTH that timm's model is to be built for; that of pre-training",
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Convert the file that the command line names, and say what came out."""
+    args = parse_arguments()
+    img_size = None
+    if args.img_size is not None:
+        if len(args.img_size) > 2 or args.to != 'timm' or min(args.img_size) < 1:
+            raise UserError(
+                '--img-size takes SIDE or HEIGHT WIDTH in pixels, and goes with --to timm'
+            )
+        img_size = (args.img_size[0], args.img_size[-1])
+    if args.origin:
+        print(import_timm(args.source, args.target, args.arch, args.num_heads))
+        print(f'{args.target} is written')
+        return
+    metadata = export_backbone(
+        args.source, args.target, args.to, args.arch, args.num_heads, img_size
+    )
+    for parity in metadata['parity']:
+        height, width = parity['img_size']
+        print(
+            f'features at {height} x {width} differ by at most {parity["max_difference"]:.2g} '
+            f'({parity["relative"]:.2g} of the largest)'
+        )
+    print(f'{args.target} and {metadata_path(args.target)} are written')
+    if metadata['timm_model']:
+        print(
+            f"in timm: timm.create_model('{metadata['timm_model']}', num_classes=0, "
+            f"checkpoint_path='{args.target}')"
+        )
+
+
+if __name__ == '__main__':
+    run(main)
