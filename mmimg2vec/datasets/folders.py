@@ -33,6 +33,12 @@ def build_dataset(dataset: Any, registry: Registry, config_key: str) -> Any:
             built.full_init()
     except FileNotFoundError as error:
         raise UserError(f'{error} (while reading {cure})') from error
+    except ValueError as error:  # numpy's, of the list without entries that mmengine hands it
+        if 'at least one array' in str(error):
+            raise UserError(
+                f'no samples are left in {cure}; look also at its classes, filter_cfg and indices'
+            ) from error
+        raise
     except (RuntimeError, AssertionError) as error:
         # What mmpretrain's folder datasets say of an empty folder, and of one with other classes.
         if 'Found 0 files' in str(error):
@@ -95,7 +101,7 @@ def _cure(config_key: str) -> str:
 def _where(dataset: dict) -> str:
     prefix = dataset.get('data_prefix') or dataset.get('split') or ''
     if isinstance(prefix, dict):
-        prefix = prefix.get('img_path', '')
+        prefix = prefix.get('img_path') or prefix.get('img') or ''
     return (
         _join(dataset.get('data_root') or '', prefix) or dataset.get('ann_file') or dataset['type']
     )

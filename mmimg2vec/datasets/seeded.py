@@ -126,9 +126,9 @@ class SeededDataset:
         """Read the annotations of the wrapped dataset."""
         self.dataset.full_init()
 
-    def get_data_info(self, index: int) -> dict:
-        """Annotation of a sample, from the wrapped dataset."""
-        return self.dataset.get_data_info(index)
+    def get_data_info(self, key: DrawKey | int) -> dict:
+        """Annotation of the sample of a key, from the wrapped dataset; samplers that group by shape ask for it."""
+        return self.dataset.get_data_info(key.index if isinstance(key, tuple) else key)
 
     @property
     def metainfo(self) -> dict:

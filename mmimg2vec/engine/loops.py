@@ -1,10 +1,15 @@
-"""The training loop: mmengine's, which first looks whether data and model fit."""
+"""The training loops: mmengine's, which first look whether data and model fit, and resume exactly."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
 from mmengine.dataset import default_collate
-from mmengine.runner import EpochBasedTrainLoop, Runner
-from torch.utils.data import DataLoader
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from torch import nn
+from torch.utils.data import BatchSampler, DataLoader
 
 from mmimg2vec.datasets import DrawKey, SeededDataset
 from mmimg2vec.engine.unwrap import unwrapped
@@ -29,11 +34,7 @@ class CheckedTrainLoop(EpochBasedTrainLoop):
     def __init__(self, runner: Runner, dataloader: DataLoader | dict, **kwargs) -> None:
         super().__init__(runner, dataloader, **kwargs)
         # Here rather than in a hook: a schedule in iterations is built before any hook runs, and fails of no steps.
-        if len(self.dataloader) == 0:
-            raise UserError(
-                f'{len(self.dataloader.dataset)} images do not fill one batch of {self.dataloader.batch_size} on every '
-                'process: add images, or set a smaller train_dataloader.batch_size'
-            )
+        _check_fills_a_batch(self.dataloader)
 
     def run(self):
         """Check one sample, then train."""
@@ -45,3 +46,118 @@ class CheckedTrainLoop(EpochBasedTrainLoop):
             if 'mask' in batch:
                 model.check_inputs(batch['inputs'], batch['mask'])
         return super().run()
+
+
+@LOOPS.register_module()
+class CheckedIterTrainLoop(IterBasedTrainLoop):
+    """mmengine's ``IterBasedTrainLoop``, which a resumed run enters where it left it, at once.
+
+    mmengine spins through the batches of all earlier iterations, loading them (its newer versions spare some samplers
+    that), and starts the workers before the hooks have given the dataset their seed. Here iteration i takes batch
+    ``i % B`` of epoch ``i // B``, where B is the number of batches per epoch: with a sampler that has ``set_epoch``,
+    such as ``mmimg2vec.SeededSampler``, nothing is loaded twice, and an interrupted run ends with the weights of an
+    uninterrupted one. Samplers without ``set_epoch`` are served as mmengine does (the project's choice).
+
+    Args:
+        runner: The runner.
+        dataloader: Training dataloader or its config.
+        **kwargs: ``max_iters`` and the parent's other arguments.
+
+    Raises:
+        UserError: The dataset does not fill one batch on every process.
+    """
+
+    def __init__(self, runner: Runner, dataloader: DataLoader | dict, **kwargs) -> None:
+        super().__init__(runner, dataloader, **kwargs)
+        _check_fills_a_batch(self.dataloader)
+        if hasattr(getattr(self.dataloader.batch_sampler, 'sampler', None), 'set_epoch'):
+            # mmengine 0.10.7 has started the workers already. They end with the last reference to their iterator;
+            # that of persistent ones is also in this attribute of torch's.
+            self.dataloader._iterator = None
+            self.dataloader_iterator = EndlessBatches(self.dataloader)
+
+    def run(self) -> nn.Module:
+        """Go to the first batch that is not yet done, and train."""
+        if not isinstance(self.dataloader_iterator, EndlessBatches):
+            return super().run()
+        self.runner.call_hook('before_train')
+        self.runner.call_hook('before_train_epoch')  # the whole run, as in mmengine
+        self.dataloader_iterator.seek(self._iter)
+        while self._iter < self._max_iters and not self.stop_training:
+            self.runner.model.train()
+            self.run_iter(next(self.dataloader_iterator))
+            self._decide_current_val_interval()
+            due = self._iter % self.val_interval == 0 or self._iter == self._max_iters
+            if self.runner.val_loop is not None and self._iter >= self.val_begin and due:
+                self.runner.val_loop.run()
+        self.runner.call_hook('after_train_epoch')
+        self.runner.call_hook('after_train')
+        return self.runner.model
+
+
+class EndlessBatches:
+    """The batches of a dataloader, epoch after epoch, from any of them on.
+
+    The number of batches per epoch is ``len(dataloader)``; the sampler gives each epoch's order from its number alone.
+
+    Args:
+        dataloader: A dataloader whose sampler has ``set_epoch``.
+    """
+
+    def __init__(self, dataloader: DataLoader) -> None:
+        self.dataloader = dataloader
+        self.batches = _LaterBatches(dataloader.batch_sampler)
+        # DataLoader refuses to have its parts exchanged: it may have handed them on. None of its workers runs yet.
+        dataloader.__dict__['batch_sampler'] = self.batches
+        self.seek(0)
+
+    def seek(self, position: int) -> None:
+        """Continue with batch number ``position``, counted from 0 over all epochs; loads nothing yet."""
+        self.epoch, self.batches.start = divmod(position, len(self.dataloader))
+        self.iterator: Iterator | None = None
+
+    def __iter__(self) -> EndlessBatches:
+        return self
+
+    def __next__(self) -> Any:
+        """Load the next batch."""
+        if self.iterator is None:
+            self._begin_epoch()
+        try:
+            return next(self.iterator)
+        except StopIteration:
+            self.epoch += 1
+            self._begin_epoch()
+            return next(self.iterator)
+
+    def _begin_epoch(self) -> None:
+        self.batches.sampler.set_epoch(self.epoch)
+        self.iterator = iter(
+            self.dataloader
+        )  # with several workers this asks for the first batches
+
+
+class _LaterBatches:
+    """A batch sampler that leaves out the first ``start`` batches of its next epoch, without loading them."""
+
+    def __init__(self, batch_sampler: BatchSampler) -> None:
+        self.batch_sampler = batch_sampler
+        self.sampler = batch_sampler.sampler
+        self.batch_size = batch_sampler.batch_size
+        self.start = 0
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler)
+
+    def __iter__(self) -> Iterator[list]:
+        # In a generator this happens when the first batch is taken: torch also makes iterators that it does not use.
+        start, self.start = self.start, 0
+        yield from itertools.islice(self.batch_sampler, start, None)
+
+
+def _check_fills_a_batch(dataloader: DataLoader) -> None:
+    if len(dataloader) == 0:
+        raise UserError(
+            f'{len(dataloader.dataset)} images do not fill one batch of {dataloader.batch_sampler.batch_size} on every '
+            'process: add images, or set a smaller train_dataloader.batch_size'
+        )

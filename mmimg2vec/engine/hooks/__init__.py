@@ -1,5 +1,7 @@
 from mmimg2vec.engine.hooks.backbone_export import BackboneExportHook
+from mmimg2vec.engine.hooks.data_check import DataCheckHook
 from mmimg2vec.engine.hooks.feature_pictures import FeaturePictureHook
+from mmimg2vec.engine.hooks.init_coverage import InitCoverageHook
 from mmimg2vec.engine.hooks.knn import KNNHook
 from mmimg2vec.engine.hooks.plain_checkpoint import PlainCheckpointHook
 from mmimg2vec.engine.hooks.progress import ProgressHook
@@ -10,8 +12,10 @@ from mmimg2vec.engine.hooks.unreadable_images import UnreadableImagesHook
 
 __all__ = [
     'BackboneExportHook',
+    'DataCheckHook',
     'FeaturePictureHook',
     'GradNormHook',
+    'InitCoverageHook',
     'KNNHook',
     'PlainCheckpointHook',
     'ProgressHook',

@@ -27,7 +27,9 @@ class SeededStepHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Remember whether the sampler runs on the seed of the run, before a checkpoint may change that."""
-        sampler = getattr(runner.train_dataloader, 'sampler', None)
+        # Not `runner.train_dataloader`: in a test that would read the training data.
+        loader = getattr(runner._train_loop, 'dataloader', None)
+        sampler = getattr(loader, 'sampler', None)
         self.follows = isinstance(sampler, SeededSampler) and sampler.seed == runner.seed
 
     def before_train(self, runner: Runner) -> None:
