@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
-"""The demo's comparison over several seeds and, if wanted, longer: does Img2Vec beat MAE at the same budget?
+"""A chain over several seeds: what is the difference, and how large is the spread?
 
-Every finished run is appended to OUT/results.jsonl, and a second start goes on with what is missing, so the experiment
-may be stopped at any time and extended by more seeds. ``make experiment`` runs it.
+    python tools/experiment.py CHAIN [--seeds 0 1 2] [--out DIR]
+
+Each seed is a chain of its own in OUT/seedN, with its own report; finished stages are skipped and interrupted ones
+resumed, so the experiment may be stopped at any time and extended by more seeds. The means over the seeds go to
+OUT/table.md, OUT/results.json and OUT/results.png. ``make experiment`` runs it.
 """
 
 from __future__ import annotations
@@ -11,59 +14,66 @@ import argparse
 import json
 from pathlib import Path
 
-from comparison import LABELS, make_shapes, run_arms, start_quietly, table
-from demo_pictures import draw_accuracies
-
-from mmimg2vec.engine.command_line import run
+from mmimg2vec.chain import Launch, check_chain, read_chain, run_chain
+from mmimg2vec.chain.commands import LAUNCHERS
+from mmimg2vec.chain.report import as_json, compare, draw_results, table, write_report
+from mmimg2vec.engine.command_line import Options, hush, run
+from mmimg2vec.errors import UserError
 
 
 def parse_arguments() -> argparse.Namespace:
     """Define and parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/experiment'))
+    parser.add_argument('chain', nargs='?', default='configs/chains/img2vec_shapes.py')
+    parser.add_argument('--out', type=Path, help='folder; work_dirs/experiment/CHAIN-NAME')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
-    parser.add_argument('--arms', nargs='+', choices=LABELS, default=list(LABELS))
+    parser.add_argument('--only', nargs='+', default=[], metavar='STAGE', help='these stages alone')
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='what starts a stage')
+    parser.add_argument('--gpus', type=int, help='processes of each stage')
+    parser.add_argument('--partition', default='', help='Slurm partition')
+    parser.add_argument('--table', action='store_true', help='only the table of what is finished')
     parser.add_argument(
-        '--epochs-factor',
-        type=float,
-        default=1.0,
-        help="multiplies the demo's epochs; 4 by the hour",
-    )
-    parser.add_argument(
-        '--scenes', type=int, help='number of training scenes to draw (default: 1200)'
+        '--cfg-options',
+        nargs='+',
+        action=Options,
+        metavar='KEY=VALUE',
+        help='change settings of the chain config, such as jobs=1',
     )
     return parser.parse_args()
-
-
-def read_results(path: Path) -> list[dict]:
-    """Rows of a results file; none where there is no file yet."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def main() -> None:
     """Run what is missing, and print the table of all."""
     args = parse_arguments()
-    start_quietly()
-    make_shapes(args.scenes)
-    out = args.out / f'x{args.epochs_factor:g}'
-    out.mkdir(parents=True, exist_ok=True)
-    results = out / 'results.jsonl'
-    done = {(row['arm'], row['seed']) for row in read_results(results)}
-
-    def append(row: dict) -> None:
-        with results.open('a') as file:
-            file.write(json.dumps(row) + '\n')
-
+    hush()
+    out = args.out or Path('work_dirs/experiment', Path(args.chain).stem)
+    launch = Launch(args.launcher, args.gpus, args.partition)
+    failed, runs = [], []
     for seed in args.seeds:
-        missing = [arm for arm in args.arms if (arm, seed) not in done]
-        if missing:
-            print(f'seed {seed}')
-            run_arms(missing, out / f'seed{seed}', seed, args.epochs_factor, append)
-    rows = read_results(results)
-    text = table(rows)
-    (out / 'table.md').write_text(text + '\n')
-    draw_accuracies(rows, out / 'accuracy.png')
-    print(f'\n{text}\n\n{results}, {out}/table.md, {out}/accuracy.png')
+        chain = read_chain(args.chain, str(out / f'seed{seed}'), seed, args.cfg_options)
+        if not args.table:
+            problems = check_chain(chain, launch)
+            if problems:
+                raise UserError(f'seed {seed}: {problems[0]}')
+            print(f'seed {seed}', flush=True)
+            failed += run_chain(
+                chain, launch, tuple(args.only), say=lambda line: print(line, flush=True)
+            )
+            write_report(chain)
+        runs.append(compare(chain))
+    text = f'{table(runs)}\n\nMean ± standard deviation over seeds {args.seeds}.'
+    out.mkdir(parents=True, exist_ok=True)
+    (out / 'table.md').write_text(text + '\n', encoding='utf-8')
+    rows = [
+        dict(row, seed=seed)
+        for seed, run_ in zip(args.seeds, runs, strict=True)
+        for row in as_json(run_)
+    ]
+    (out / 'results.json').write_text(json.dumps(rows, indent=1) + '\n', encoding='utf-8')
+    draw_results(runs, out / 'results.png')
+    print(f'\n{text}\n\n{out}/table.md, {out}/results.json, {out}/results.png')
+    if failed:
+        raise UserError(f'not finished: {", ".join(failed)}; the same command goes on')
 
 
 if __name__ == '__main__':

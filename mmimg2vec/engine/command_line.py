@@ -6,11 +6,13 @@ import argparse
 import difflib
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, DictAction
+from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -183,6 +185,11 @@ def build_runner(cfg: Config) -> Any:
     if 'runner_type' not in cfg and 'strategy' in cfg:
         cfg.runner_type = 'FlexibleRunner'
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def hush() -> None:
+    """Let mmengine's current logger print errors alone, in scripts that have their own lines for the terminal."""
+    MMLogger.get_instance(f'quiet-{time.time_ns()}', logger_name='quiet', log_level='ERROR')
 
 
 def run(main: Callable[[], None]) -> None:

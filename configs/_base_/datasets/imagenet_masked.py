@@ -1,4 +1,5 @@
-# ImageNet-1k without its labels; expects data/imagenet/train/CLASS_FOLDER/*.JPEG.
+# ImageNet-1k without its labels, in train/CLASS_FOLDER/*.JPEG of data/imagenet or of environment variable
+# IMG2VEC_IMAGENET.
 train_dataloader = dict(
     batch_size=256,
     num_workers=8,
@@ -11,7 +12,7 @@ train_dataloader = dict(
         type='mmimg2vec.SeededDataset',
         dataset=dict(
             type='mmpretrain.ImageNet',
-            data_root='data/imagenet',
+            data_root='{{$IMG2VEC_IMAGENET:data/imagenet}}',
             split='train',
             pipeline=[
                 dict(type='mmimg2vec.LoadImage'),

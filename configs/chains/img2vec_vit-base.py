@@ -1,0 +1,95 @@
+"""The whole way at full size: Img2Vec ViT-B/16 on ImageNet-1k, then ImageNet, COCO and ADE20K, each also from scratch.
+
+For one machine of 8 GPUs. The long ViTDet recipe (64 GPUs) and other sizes: put their configs in the place of these.
+Look first: python tools/chain.py configs/chains/img2vec_vit-base.py --launcher pytorch --dry-run
+Part of it: ... --only pretrain detect
+"""
+
+title = 'Img2Vec ViT-B/16: ImageNet, COCO, ADE20K'
+introduction = """
+A ViT-B/16 is pre-trained by Img2Vec on the images of ImageNet-1k without their labels, with DINO's ResNet-50 as teacher.
+Then it becomes a classifier (ImageNet-1k), a detector (COCO) and a segmenter (ADE20K), each beside the same training from
+scratch.
+"""
+work_dir = 'work_dirs/chain/img2vec_vit-base'
+seed = 0
+gpus = 8
+
+_benchmarks = 'configs/img2vec/benchmarks'
+_finetune = f'{_benchmarks}/classification/vit-base-p16_8xb128-coslr-100e_in1k.py'
+_linear = f'{_benchmarks}/classification/vit-base-p16_8xb2048-linear-coslr-90e_in1k.py'
+_knn = f'{_benchmarks}/classification/vit-base-p16_8xb128-knn_in1k.py'
+_detect = f'{_benchmarks}/detection/mask-rcnn_vitdet-base-p16-sfp_8xb2-ms-1x_coco.py'
+_upernet = f'{_benchmarks}/segmentation/upernet_vit-base-p16_8xb2-amp-160k_ade20k-512x512'
+
+_from_pretrained = dict(IMG2VEC_BACKBONE='{pretrain}/backbone.pth')
+_scratch = {
+    'model.backbone.init_cfg': None,
+    # Layer-wise decay would hold back layers that have learnt nothing yet.
+    'optim_wrapper.paramwise_cfg.layer_decay_rate': 1.0,
+}
+
+stages = [
+    dict(
+        name='pretrain',
+        title='Pre-training: Img2Vec, without labels',
+        config='configs/img2vec/img2vec_vit-base-p16_8xb256-amp-coslr-300e_in1k.py',
+    ),
+    dict(
+        name='knn',
+        title='Frozen features',
+        command=f'tools/probe.py {_knn} --work-dir {{knn}}',
+        env=_from_pretrained,
+    ),
+    dict(
+        name='linear',
+        title='Classification, linear layer on the frozen backbone',
+        config=_linear,
+        env=_from_pretrained,
+    ),
+    dict(
+        name='finetune',
+        title='Classification, fine-tuned',
+        config=_finetune,
+        env=_from_pretrained,
+    ),
+    dict(
+        name='finetune-scratch',
+        title='Classification, from scratch',
+        config=_finetune,
+        options=_scratch,
+        baseline_of='finetune',
+    ),
+    dict(
+        name='detect',
+        title='Detection (Mask R-CNN)',
+        config=_detect,
+        env=_from_pretrained,
+    ),
+    dict(
+        name='detect-scratch',
+        title='Detection (Mask R-CNN), from scratch',
+        config=_detect,
+        options=_scratch,
+        baseline_of='detect',
+    ),
+    dict(
+        name='segment',
+        title='Segmentation (UPerNet)',
+        config=f'{_upernet}.py',
+        env=_from_pretrained,
+    ),
+    dict(
+        name='segment-scratch',
+        title='Segmentation (UPerNet), from scratch',
+        config=f'{_upernet}.py',
+        options=_scratch,
+        baseline_of='segment',
+    ),
+    dict(
+        name='segment-ms',
+        title='Segmentation (UPerNet), tested at several sizes',
+        command=f'tools/test.py {_upernet}-ms.py {{segment}}/iter_160000.pth --work-dir {{segment-ms}}',
+        env=_from_pretrained,
+    ),
+]

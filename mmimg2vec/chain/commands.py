@@ -1,0 +1,92 @@
+"""The commands of a chain: what is started for each stage, as one could type it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmimg2vec.chain.plan import Chain, Stage
+
+LAUNCHERS = ('none', 'pytorch', 'slurm')
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How stages are started.
+
+    Attributes:
+        launcher: ``'none'``, ``'pytorch'`` (torchrun) or ``'slurm'``.
+        gpus: Processes of every stage in place of those that the chain names, or None.
+        partition: Slurm partition.
+    """
+
+    launcher: str = 'none'
+    gpus: int | None = None
+    partition: str = ''
+
+
+def tools_folder() -> Path:
+    """Folder of the command-line tools: the checkout's, or the copy that was installed with the package."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package.parent / 'tools', package / '.mim' / 'tools'):
+        if (folder / 'train.py').is_file():
+            return folder
+    raise FileNotFoundError(f'no tools beside {package}')
+
+
+def stage_command(chain: Chain, stage: Stage, launch: Launch) -> tuple[dict[str, str], list[str]]:
+    """Environment variables and words of the command of a stage.
+
+    Training resumes by itself where the stage was interrupted. Commands other than training are started without a
+    launcher.
+    """
+    env, tools = dict(stage.env), tools_folder()
+    if stage.command is not None:
+        script = Path(stage.command[0])
+        if script.parts[0] == 'tools':
+            script = tools.joinpath(*script.parts[1:])
+        return env, [sys.executable, _short(script), *stage.command[1:]]
+    folder = str(chain.folder(stage))
+    common = ['--resume', '--seed', str(chain.seed)]
+    if stage.options:
+        common += ['--cfg-options', *(f'{k}={_literal(v)}' for k, v in stage.options.items())]
+    gpus = launch.gpus or stage.gpus
+    if launch.launcher == 'pytorch':
+        words = [
+            *('bash', _short(tools / 'dist_train.sh'), stage.config, str(gpus)),
+            *('--work-dir', folder, *common),
+        ]
+        env['PYTHON'] = sys.executable
+    elif launch.launcher == 'slurm':
+        job = f'{chain.name}-{stage.name}'
+        words = [
+            *('bash', _short(tools / 'slurm_train.sh'), launch.partition, job, stage.config),
+            *(folder, *common),
+        ]
+        env.update(GPUS=str(gpus), PYTHON=sys.executable)
+    else:
+        train = _short(tools / 'train.py')
+        words = [sys.executable, train, stage.config, '--work-dir', folder, *common]
+    return env, words
+
+
+def as_typed(env: dict[str, str], words: list[str]) -> str:
+    """A command in one line, to be pasted into a shell."""
+    assignments = [f'{key}={shlex.quote(value)}' for key, value in env.items()]
+    return ' '.join([*assignments, *(shlex.quote(word) for word in words)])
+
+
+def _literal(value: Any) -> str:
+    # mmengine's --cfg-options reads None, numbers, true and false by themselves, and lists in brackets.
+    if isinstance(value, list | tuple):
+        return '[' + ','.join(_literal(item) for item in value) + ']'
+    return str(value)
+
+
+def _short(path: Path) -> str:
+    relative = os.path.relpath(path)
+    return relative if not relative.startswith('..') else str(path)

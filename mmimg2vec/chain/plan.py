@@ -1,0 +1,226 @@
+"""What a chain is: stages, what each of them starts from, and in which folder it works.
+
+A chain config is an ordinary mmengine config of plain values::
+
+    title = 'Img2Vec ViT-B: from ImageNet to COCO and ADE20K'
+    work_dir = 'work_dirs/chain/img2vec_vit-base'
+    stages = [
+        dict(name='pretrain', config='configs/img2vec/....py', gpus=8),
+        dict(name='detect', config='configs/img2vec/benchmarks/detection/....py', gpus=8,
+             env=dict(IMG2VEC_BACKBONE='{pretrain}/backbone.pth')),
+        dict(name='detect-scratch', config='configs/...py', options={'model.backbone.init_cfg': None}, baseline_of='detect'),
+    ]
+
+``{pretrain}`` stands for the folder of that stage, and naming it makes the stage wait for it; ``{seed}`` for the seed.
+Values of ``env``, ``options``, ``command`` and ``makes`` may name them. ``jobs`` stages run at the same time. Nothing is put into a config
+behind its back: a stage is the command that ``--dry-run`` prints.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mmimg2vec.engine.command_line import load_config
+from mmimg2vec.errors import UserError
+
+_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.-]*')
+_PLACEHOLDER = re.compile(r'\{([^{}]*)\}')
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: a training run of a config, or a command.
+
+    Attributes:
+        name: Name, and name of its folder below the chain's.
+        title: What a reader of the report sees.
+        config: Config to train; None for a command.
+        command: Words after the Python interpreter, such as ``tools/probe.py ...``; None for a config.
+        env: Environment variables that the stage sees besides the user's.
+        options: Dotted key -> value, as ``--cfg-options``.
+        gpus: Processes, where a launcher is used.
+        needs: Stages that have to be finished first.
+        baseline_of: The stage that this one is compared with: the same budget, from scratch.
+        makes: Files and folders outside its own that the stage writes, such as data.
+    """
+
+    name: str
+    title: str
+    config: str | None = None
+    command: tuple[str, ...] | None = None
+    env: dict[str, str] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    gpus: int = 1
+    needs: tuple[str, ...] = ()
+    baseline_of: str | None = None
+    makes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Stages in an order in which each comes after what it needs.
+
+    Attributes:
+        name: Name of the chain's config.
+        title: Title of the report.
+        introduction: What the report says first (Markdown).
+        work_dir: Folder of the report and of the stages' folders.
+        seed: Seed of every stage.
+        stages: The stages.
+        jobs: Stages that may run at the same time.
+    """
+
+    name: str
+    title: str
+    introduction: str
+    work_dir: Path
+    seed: int
+    stages: tuple[Stage, ...]
+    jobs: int = 1
+
+    def folder(self, stage: Stage | str) -> Path:
+        """Folder of a stage."""
+        return self.work_dir / (stage if isinstance(stage, str) else stage.name)
+
+    def __getitem__(self, name: str) -> Stage:
+        """The stage of a name.
+
+        Raises:
+            UserError: There is none.
+        """
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise UserError(
+            f'the chain {self.name} has no stage "{name}"; it has: {", ".join(s.name for s in self.stages)}'
+        )
+
+
+def read_chain(
+    filename: str,
+    work_dir: str | None = None,
+    seed: int | None = None,
+    options: dict[str, Any] | None = None,
+) -> Chain:
+    """Read a chain config.
+
+    Args:
+        filename: Path of the chain config.
+        work_dir: Folder in place of the config's.
+        seed: Seed in place of the config's.
+        options: Dotted key -> value that changes the chain config itself.
+
+    Raises:
+        UserError: The file or one of its stages is not as it should be.
+    """
+    cfg = load_config(filename, options)
+    if not isinstance(cfg.get('stages'), list | tuple) or not cfg.stages:
+        raise UserError(f'{filename} is no chain config: it lists no `stages`')
+    name = Path(filename).stem
+    folder = Path(work_dir or cfg.get('work_dir') or f'work_dirs/chain/{name}')
+    seed = cfg.get('seed', 0) if seed is None else seed
+    stages: list[Stage] = []
+    for entry in cfg.stages:
+        stages.append(_read_stage(filename, entry, cfg, folder, seed, stages))
+    _check_baselines(filename, stages)
+    return Chain(
+        name=name,
+        title=cfg.get('title', name),
+        introduction=cfg.get('introduction', ''),
+        work_dir=folder,
+        seed=seed,
+        stages=tuple(stages),
+        jobs=cfg.get('jobs', 1),
+    )
+
+
+_KEYS = {
+    'name',
+    'title',
+    'config',
+    'command',
+    'env',
+    'options',
+    'gpus',
+    'needs',
+    'baseline_of',
+    'makes',
+}
+
+
+def _read_stage(
+    filename: str, entry: Any, cfg: Config, folder: Path, seed: int, earlier: list[Stage]
+) -> Stage:
+    name = entry.get('name', '') if isinstance(entry, dict) else ''
+    where = f'{filename}: stage "{name}"'
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise UserError(
+            f'{where}: every stage needs a name of letters, digits, "-", "_" and "." (its folder)'
+        )
+    unknown = set(entry) - _KEYS
+    if unknown:
+        raise UserError(
+            f'{where}: unknown key "{sorted(unknown)[0]}"; a stage has: {", ".join(sorted(_KEYS))}'
+        )
+    if (entry.get('config') is None) == (entry.get('command') is None):
+        raise UserError(f'{where}: give it a config to train, or a command, and not both')
+    names = [stage.name for stage in earlier]
+    if name in names:
+        raise UserError(f'{where}: there are two stages of this name')
+    needs = list(entry.get('needs', ()))
+
+    def fill(value: Any) -> Any:
+        """Put folders in the place of ``{stage}``, the seed in that of ``{seed}``, and note the stages as needed."""
+        if isinstance(value, dict):
+            return {key: fill(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [fill(item) for item in value]
+        if not isinstance(value, str):
+            return value
+        value = value.replace('{seed}', str(seed))
+        needs.extend(other for other in _PLACEHOLDER.findall(value) if other != name)
+        return _PLACEHOLDER.sub(lambda match: str(folder / match[1]), value)
+
+    command = entry.get('command')
+    if isinstance(command, str):
+        command = shlex.split(command)
+    stage = Stage(
+        name=name,
+        title=entry.get('title', name),
+        config=entry.get('config'),
+        command=None if command is None else tuple(fill(command)),
+        env={
+            key: str(value)
+            for key, value in fill({**cfg.get('env', {}), **entry.get('env', {})}).items()
+        },
+        options=fill(_plain(entry.get('options', {}))),
+        gpus=entry.get('gpus', cfg.get('gpus', 1)),
+        needs=tuple(dict.fromkeys(needs)),
+        baseline_of=entry.get('baseline_of'),
+        makes=tuple(fill(entry.get('makes', ()))),
+    )
+    for other in stage.needs:
+        if other not in names:
+            raise UserError(
+                f'{where} needs "{other}", which is no stage before it; before it stand: {", ".join(names) or "none"}'
+            )
+    return stage
+
+
+def _plain(value: Any) -> Any:
+    return value.to_dict() if hasattr(value, 'to_dict') else value
+
+
+def _check_baselines(filename: str, stages: list[Stage]) -> None:
+    names = [stage.name for stage in stages]
+    for stage in stages:
+        if stage.baseline_of is not None and stage.baseline_of not in names:
+            raise UserError(
+                f'{filename}: stage "{stage.name}" is the baseline of "{stage.baseline_of}", which is no stage'
+            )

@@ -1,0 +1,123 @@
+"""What a chain will need, checked before its first stage starts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mmimg2vec.chain.commands import Launch, tools_folder
+from mmimg2vec.chain.plan import Chain, Stage
+from mmimg2vec.chain.records import environment, read_record
+from mmimg2vec.datasets.checks import check_dataset_config
+from mmimg2vec.engine.command_line import load_config
+from mmimg2vec.errors import UserError
+
+
+def check_chain(chain: Chain, launch: Launch) -> list[str]:
+    """Look for everything that any unfinished stage will need.
+
+    Returns:
+        One line per problem: the stages that it concerns, what is missing, and the cure.
+    """
+    problems, found = [], {}
+    if launch.launcher == 'slurm' and not launch.partition:
+        problems.append('--launcher slurm needs --partition NAME')
+    made: list[Path] = []
+    for stage in chain.stages:
+        if read_record(chain.folder(stage)) is None:
+            for text in _check_stage(stage, made):
+                # Loaders and stages that need the same thing are one problem.
+                _, stages = found.setdefault(text.split(': ')[0], (text, []))
+                stages.append(stage.name)
+        made += [chain.folder(stage), *map(Path, stage.makes)]
+    for text, stages in found.values():
+        names = list(dict.fromkeys(stages))
+        problems.append(f'{"stage" if len(names) == 1 else "stages"} {", ".join(names)}: {text}')
+    return problems
+
+
+def _check_stage(stage: Stage, made: list[Path]) -> list[str]:
+    if stage.command is not None:
+        return _check_command(stage, made)
+    return _check_config(stage, stage.config, made)
+
+
+def _check_command(stage: Stage, made: list[Path]) -> list[str]:
+    """The script of a command, and the configs and checkpoints among its words."""
+    script, *words = stage.command
+    script = Path(script)
+    if script.parts[0] == 'tools':
+        script = tools_folder().joinpath(*script.parts[1:])
+    problems = [] if script.is_file() else [f'no script {script}: correct its command']
+    random = '--random' in words  # tools/probe.py takes no checkpoint then
+    for word in words:
+        if word.endswith('.py'):
+            problems += _check_config(stage, word, made, checkpoints=not random)
+        elif word.endswith('.pth') and not (_below(word, made) or Path(word).is_file()):
+            problems.append(f'no checkpoint {word}: train it first, or name another file')
+    return problems
+
+
+def _check_config(
+    stage: Stage, config: str, made: list[Path], checkpoints: bool = True
+) -> list[str]:
+    try:
+        with environment(stage.env):
+            cfg = load_config(config, dict(stage.options))
+    except UserError as error:
+        return [str(error)]
+    for name, loader in cfg.get('knn', {}).items():
+        if name.endswith('_dataloader'):
+            cfg[f'knn_{name}'] = loader
+    problems = []
+    for loader in [key for key in cfg if re.fullmatch(r'[a-z]\w*_dataloader', key)]:
+        if cfg.get(loader) is not None and not _is_made(cfg, loader, made):
+            problems += check_dataset_config(cfg, loader)
+    if not checkpoints:
+        return problems
+    for path, checkpoint in _checkpoints(cfg._cfg_dict):
+        if '://' in checkpoint or _below(checkpoint, made) or Path(checkpoint).is_file():
+            continue
+        problems.append(
+            f'no checkpoint {checkpoint} ({path} of {config}): train it first, or name another file'
+        )
+    return problems
+
+
+def _is_made(cfg: Config, loader: str, made: list[Path]) -> bool:
+    """Whether the data of a loader are written by a stage before."""
+    return any(_below(text, made) for key, text in _strings(cfg[loader]) if key == 'data_root')
+
+
+def _below(path: str, folders: list[Path]) -> bool:
+    whole = Path(path).resolve()
+    return any(whole.is_relative_to(folder.resolve()) for folder in folders)
+
+
+def _checkpoints(node: Any, path: str = '') -> list[tuple[str, str]]:
+    """All files of weights that a config names: ``init_cfg`` and ``load_from``."""
+    found = []
+    if isinstance(node, dict):
+        for key, value in node.items():
+            here = f'{path}.{key}' if path else str(key)
+            if key in ('checkpoint', 'load_from') and isinstance(value, str):
+                found.append((here, value))
+            else:
+                found += _checkpoints(value, here)
+    elif isinstance(node, list | tuple):
+        for index, value in enumerate(node):
+            found += _checkpoints(value, f'{path}[{index}]')
+    return found
+
+
+def _strings(node: Any, key: str = '') -> list[tuple[str, str]]:
+    if isinstance(node, str):
+        return [(key, node)]
+    if isinstance(node, dict):
+        return [pair for k, value in node.items() for pair in _strings(value, k)]
+    if isinstance(node, list | tuple):
+        return [pair for value in node for pair in _strings(value, key)]
+    return []

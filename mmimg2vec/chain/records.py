@@ -1,0 +1,143 @@
+"""What is known about a stage: whether it is finished, with which settings, in how much time.
+
+``STAGE/stage.json`` is written whole after a stage has ended well, and is what says that it is finished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from mmimg2vec.chain.plan import Chain, Stage
+from mmimg2vec.engine.command_line import load_config
+from mmimg2vec.errors import UserError
+
+_RECORD = 'stage.json'
+_CLOCK = 'seconds.json'
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """The record of a finished stage, or None.
+
+    Raises:
+        UserError: The record is not readable.
+    """
+    try:
+        return json.loads((folder / _RECORD).read_text(encoding='utf-8'))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise UserError(
+            f'{folder / _RECORD} is not readable JSON: delete it, and the stage runs again from its last checkpoint'
+        ) from None
+
+
+def write_record(folder: Path, stage: Stage, settings: str) -> None:
+    """Note that a stage is finished."""
+    record = {
+        'stage': stage.name,
+        'settings': settings,
+        'seconds': round(read_seconds(folder), 1),
+        'finished': time.strftime('%Y-%m-%d %H:%M:%S'),
+    }
+    _write(folder / _RECORD, record)
+
+
+def read_seconds(folder: Path) -> float:
+    """Seconds that a stage has run so far, all attempts together."""
+    try:
+        return float(json.loads((folder / _CLOCK).read_text()))
+    except (FileNotFoundError, ValueError):
+        return 0.0
+
+
+def write_seconds(folder: Path, seconds: float) -> None:
+    """Note the seconds that a stage has run so far."""
+    _write(folder / _CLOCK, round(seconds, 1))
+
+
+def settings_of(chain: Chain, stage: Stage) -> str:
+    """A digest of all that decides a stage's result: its config or command, the seed, and those of what it needs."""
+    parts: list[Any] = [chain.seed, [settings_of(chain, chain[name]) for name in stage.needs]]
+    if stage.config is not None:
+        with environment(stage.env):
+            cfg = load_config(stage.config, _copy(stage.options))
+        # The text of paths is left out: a moved chain is the same chain.
+        text = cfg.pretty_text
+        for path in (str(chain.work_dir.resolve()), str(chain.work_dir)):
+            text = text.replace(path, 'CHAIN')
+        parts.append(text)
+    else:
+        parts.append([word.replace(str(chain.work_dir), 'CHAIN') for word in stage.command or ()])
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def is_finished(chain: Chain, stage: Stage) -> bool:
+    """Whether a stage is finished with the settings that the chain has now.
+
+    Raises:
+        UserError: It is finished, with other settings.
+    """
+    record = read_record(chain.folder(stage))
+    if record is None:
+        return False
+    if record.get('settings') != settings_of(chain, stage):
+        raise UserError(
+            f'stage {stage.name} in {chain.folder(stage)} was finished with other settings (config, seed or an earlier '
+            f'stage): name another --work-dir, or have it done again with --redo {stage.name}'
+        )
+    return True
+
+
+def set_aside(chain: Chain, name: str) -> list[str]:
+    """Make a stage and all that need it unfinished; their folders are kept under another name.
+
+    Returns:
+        Names of the stages.
+    """
+    stages = {chain[name].name}
+    for stage in chain.stages:
+        if stages.intersection(stage.needs):
+            stages.add(stage.name)
+    for stage in stages:
+        folder = chain.folder(stage)
+        if folder.exists():
+            number = 1
+            while (old := folder.with_name(f'{folder.name}.old{number}')).exists():
+                number += 1
+            folder.rename(old)
+    return [stage.name for stage in chain.stages if stage.name in stages]
+
+
+class environment:
+    """Environment variables for the time of a ``with`` block; configs read them."""
+
+    def __init__(self, variables: dict[str, str]) -> None:
+        self.variables = variables
+
+    def __enter__(self) -> None:
+        """Set them."""
+        self.before = {key: os.environ.get(key) for key in self.variables}
+        os.environ.update(self.variables)
+
+    def __exit__(self, *error: object) -> None:
+        """Bring back what was there before."""
+        for key, value in self.before.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+
+
+def _copy(options: dict[str, Any]) -> dict[str, Any]:
+    return json.loads(json.dumps(options))
+
+
+def _write(path: Path, content: Any) -> None:
+    part = path.with_name(f'{path.name}.part')
+    part.write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
+    os.replace(part, path)

@@ -1,0 +1,110 @@
+"""Charts of a chain: its results beside training from scratch, and the curves of its stages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mmimg2vec.chain.logs import METRICS, curve, read_scalars
+from mmimg2vec.chain.plan import Chain, Stage
+from mmimg2vec.chain.report.results import Comparison
+
+PRETRAINED, SCRATCH = '#c0392b', '#7f8c8d'
+LABELS = {PRETRAINED: 'pre-trained', SCRATCH: 'from scratch'}
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG."""
+    FigureCanvasAgg(figure).print_png(str(path))
+    return path
+
+
+def draw_results(runs: list[list[Comparison]], path: Path) -> Path | None:
+    """Bars of every measure that has a baseline: mean over the runs, each run a dot. None where there is none."""
+    keys = list(
+        dict.fromkeys(
+            (row.stage, row.key) for run in runs for row in run if row.baseline is not None
+        )
+    )
+    if not keys:
+        return None
+    figure = Figure(figsize=(1.9 * len(keys) + 0.8, 3.2), dpi=100, layout='constrained')
+    axes = figure.subplots(1, len(keys), squeeze=False)[0]
+    for ax, key in zip(axes, keys, strict=True):
+        rows = [row for run in runs for row in run if (row.stage, row.key) == key]
+        sides = {
+            PRETRAINED: [row.value for row in rows if row.value is not None],
+            SCRATCH: [row.baseline for row in rows if row.baseline is not None],
+        }
+        for place, (colour, values) in enumerate(sides.items()):
+            if not values:
+                continue
+            average = sum(values) / len(values)
+            ax.bar(place, average, color=colour, width=0.7)
+            if len(values) > 1:
+                ax.plot([place] * len(values), values, 'k.', markersize=5)
+            ax.annotate(
+                f'{average:.1f}',
+                (place, max(values)),
+                (0, 4),
+                textcoords='offset points',
+                ha='center',
+            )
+        ax.set_title(f'{rows[0].title}\n{rows[0].measure} (%)', fontsize=9)
+        ax.set_xticks([0, 1], list(LABELS.values()), fontsize=8)
+        ax.set_ylim(0, 1.2 * max(1e-9, *sides[PRETRAINED], *sides[SCRATCH]))
+        ax.spines[['top', 'right']].set_visible(False)
+    return save(figure, path)
+
+
+def draw_curves(chain: Chain, stage: Stage, baseline: Stage | None, path: Path) -> Path | None:
+    """Training loss, and what validation (or the kNN hook, or the diversities) measured, over time.
+
+    None where nothing is logged yet.
+    """
+    runs = {PRETRAINED: read_scalars(chain.folder(stage))}
+    if baseline is not None:
+        runs[SCRATCH] = read_scalars(chain.folder(baseline))
+    wanted = {'loss': 'training loss', **{k: f'{v[0]} (%)' for k, v in METRICS.items()}}
+    wanted |= {
+        'knn/accuracy_cls_token': 'kNN accuracy, class token (%)',
+        'prediction_cosine': 'cosine of prediction and target',
+    }
+    keys = [key for key in wanted if any(curve(records, key)[0] for records in runs.values())]
+    if any(curve(records, 'target_diversity')[0] for records in runs.values()):
+        keys.append('diversity')
+    if not keys:
+        return None
+    figure = Figure(figsize=(3.6 * len(keys), 2.8), dpi=100, layout='constrained')
+    for ax, key in zip(figure.subplots(1, len(keys), squeeze=False)[0], keys, strict=True):
+        if key == 'diversity':
+            _draw_diversity(ax, runs[PRETRAINED])
+            continue
+        factor = METRICS[key][1] if key in METRICS else 1.0
+        for colour, records in runs.items():
+            steps, values = curve(records, key)
+            mark = '.-' if len(steps) < 30 else '-'
+            label = LABELS[colour] if baseline is not None else None
+            ax.plot(steps, [factor * v for v in values], mark, color=colour, label=label)
+        _finish(ax, wanted[key], 'iteration' if key not in METRICS else 'epoch or iteration')
+        if baseline is not None:
+            ax.legend(fontsize=8, frameon=False)
+    return save(figure, path)
+
+
+def _draw_diversity(ax: Axes, records: list[dict]) -> None:
+    for key, colour in (('target_diversity', 'black'), ('prediction_diversity', PRETRAINED)):
+        ax.plot(*curve(records, key), '.-', color=colour, label=key.split('_')[0])
+    _finish(ax, 'token diversity', 'iteration')
+    ax.legend(fontsize=8, frameon=False)
+
+
+def _finish(ax: Axes, title: str, steps: str) -> None:
+    ax.set_title(title, fontsize=9)
+    ax.set_xlabel(steps, fontsize=8)
+    ax.tick_params(labelsize=8)
+    ax.spines[['top', 'right']].set_visible(False)
+    ax.grid(alpha=0.25)

@@ -1,0 +1,89 @@
+"""Reading chain configs, and the commands that come out."""
+
+import shlex
+
+import pytest
+
+from mmimg2vec.chain import Launch, as_typed, read_chain, stage_command
+from mmimg2vec.errors import UserError
+
+
+def write(folder, text):
+    path = folder / 'chain.py'
+    path.write_text(text)
+    return str(path)
+
+
+TRAINING = """
+work_dir = 'work'
+env = dict(DATA='images')
+gpus = 4
+stages = [
+    dict(name='pretrain', config='configs/a.py'),
+    dict(name='detect', config='configs/b.py', env=dict(BACKBONE='{pretrain}/backbone.pth'), gpus=8,
+         options={'model.init': None, 'data.scale': (4, 5)}),
+]
+"""
+
+
+def test_placeholders_become_folders_and_needs(tmp_path):
+    chain = read_chain(write(tmp_path, TRAINING), work_dir='elsewhere', seed=3)
+    detect = chain['detect']
+    assert detect.needs == ('pretrain',)
+    assert detect.env == {'DATA': 'images', 'BACKBONE': 'elsewhere/pretrain/backbone.pth'}
+    assert (detect.gpus, chain['pretrain'].gpus, chain.seed) == (8, 4, 3)
+
+
+def test_commands_of_the_launchers(tmp_path):
+    chain = read_chain(write(tmp_path, TRAINING))
+    env, words = stage_command(chain, chain['detect'], Launch())
+    assert words[1:] == [
+        *('tools/train.py', 'configs/b.py', '--work-dir', 'work/detect', '--resume', '--seed', '0'),
+        *('--cfg-options', 'model.init=None', 'data.scale=[4,5]'),
+    ]
+    assert env['BACKBONE'] == 'work/pretrain/backbone.pth'
+    # What --dry-run prints is the command, whole: a shell reads it as it is meant.
+    assert shlex.split(as_typed(env, words))[2:] == words
+
+    _, words = stage_command(chain, chain['detect'], Launch('pytorch'))
+    assert words[:5] == ['bash', 'tools/dist_train.sh', 'configs/b.py', '8', '--work-dir']
+    _, words = stage_command(chain, chain['detect'], Launch('pytorch', gpus=2))
+    assert words[3] == '2'
+    env, words = stage_command(chain, chain['detect'], Launch('slurm', partition='big'))
+    assert words[:4] == ['bash', 'tools/slurm_train.sh', 'big', 'chain-detect']
+    assert words[4:6] == ['configs/b.py', 'work/detect'] and env['GPUS'] == '8'
+
+
+def test_options_reach_mmengine_as_they_were(tmp_path):
+    """What is written on the command line is read back as the same values."""
+    import argparse
+
+    from mmimg2vec.engine.command_line import Options
+
+    options = {'a': None, 'b': 0.5, 'c': True, 'd': [1, 2.5], 'e': 'text', 'f': 1e-4}
+    text = TRAINING.replace("{'model.init': None, 'data.scale': (4, 5)}", repr(options))
+    chain = read_chain(write(tmp_path, text))
+    _, words = stage_command(chain, chain['detect'], Launch())
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=Options)
+    parsed = parser.parse_args(words[words.index('--cfg-options') :]).cfg_options
+    assert parsed == options
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (("name='detect', ", ''), 'every stage needs a name'),
+        (("name='detect'", "name='a b'"), 'every stage needs a name'),
+        (("name='detect'", "name='pretrain'"), 'two stages of this name'),
+        (('{pretrain}', '{pretrian}'), 'needs "pretrian", which is no stage before it'),
+        (('gpus=8', 'gpu=8'), 'unknown key "gpu"'),
+        (("config='configs/a.py'", ''), 'a config to train, or a command'),
+        (('gpus=8', "baseline_of='segment'"), 'the baseline of "segment", which is no stage'),
+        (('stages = [', 'steps = ['), 'lists no `stages`'),
+    ],
+)
+def test_mistakes_are_named(tmp_path, change, message):
+    with pytest.raises(UserError, match=message) as error:
+        read_chain(write(tmp_path, TRAINING.replace(*change)))
+    assert '\n' not in str(error.value)

@@ -1,0 +1,96 @@
+"""What a chain looks for before its first stage starts."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmimg2vec.chain import Launch, check_chain, read_chain
+from mmimg2vec.datasets.shapes import ShapesOptions, write_shapes
+
+CHAIN = 'configs/chains/img2vec_shapes.py'
+
+
+@pytest.fixture(scope='module')
+def shapes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('shapes')
+    write_shapes(folder, ShapesOptions(scenes=4, val_scenes=2))
+    return folder
+
+
+def problems(folder, shapes, stages, launch=None):
+    """The problems of a chain of some stages of the demo's, without the one that draws the images."""
+    text = (
+        f"_base_ = ['{CHAIN}']\n"
+        f"stages = [s for s in _base_.stages if s['name'] in {stages!r}]\n"
+        "for stage in stages: stage.pop('needs', None); stage.pop('baseline_of', None)\n"
+        f"env = dict(IMG2VEC_SHAPES='{shapes}')\n"
+    )
+    path = folder / 'chain.py'
+    path.write_text(text)
+    chain = read_chain(str(path), str(folder / 'work'))
+    return check_chain(chain, launch or Launch())
+
+
+@pytest.fixture
+def folder(tmp_path):
+    # The chain names its configs as a user does, from the checkout.
+    (tmp_path / 'configs').symlink_to(Path(__file__).resolve().parents[2] / 'configs')
+    return tmp_path
+
+
+def test_nothing_is_missing(folder, shapes):
+    assert problems(folder, shapes, ['teacher', 'pretrain', 'detect', 'segment', 'finetune']) == []
+
+
+def test_data_that_a_stage_will_make_need_not_be_there(tmp_path):
+    chain = read_chain(CHAIN, str(tmp_path / 'work'), options={'env.IMG2VEC_SHAPES': 'nowhere'})
+    found = check_chain(chain, Launch())
+    assert found and all('nowhere' in line for line in found)
+    assert check_chain(read_chain(CHAIN, str(tmp_path / 'work')), Launch()) == []
+
+
+def test_missing_folder(folder, tmp_path):
+    found = problems(folder, tmp_path / 'gone', ['teacher', 'detect-scratch', 'segment-scratch'])
+    for stage in ('teacher', 'detect-scratch', 'segment-scratch'):
+        assert any(f'{stage}: no data folder' in line and 'gone' in line for line in found)
+
+
+def test_annotations_without_a_class(folder, shapes, tmp_path):
+    copy = tmp_path / 'shapes'
+    shutil.copytree(shapes, copy)
+    path = copy / 'coco' / 'annotations' / 'instances_train.json'
+    path.write_text(path.read_text().replace('"mushroom"', '"toadstool"'))
+    (line,) = problems(folder, copy, ['detect-scratch'])
+    assert 'mushroom' in line and str(path) in line
+
+
+def test_missing_checkpoint(folder, shapes, monkeypatch, tmp_path):
+    text = f"_base_ = ['{CHAIN}']\nstages = [dict(name='detect', config=[s.config for s in _base_.stages if s.name == 'detect'][0])]\n"
+    (folder / 'chain.py').write_text(text + f"env = dict(IMG2VEC_SHAPES='{shapes}')\n")
+    monkeypatch.setenv('IMG2VEC_BACKBONE', str(tmp_path / 'backbone.pth'))
+    (line,) = check_chain(read_chain(str(folder / 'chain.py')), Launch())
+    assert 'no checkpoint' in line and 'model.backbone.init_cfg.checkpoint' in line
+    torch.save({}, tmp_path / 'backbone.pth')
+    assert check_chain(read_chain(str(folder / 'chain.py')), Launch()) == []
+
+
+def test_slurm_needs_a_partition(folder, shapes):
+    assert 'partition' in problems(folder, shapes, ['teacher'], Launch('slurm'))[0]
+
+
+def test_dry_run_starts_nothing(tmp_path):
+    command = [sys.executable, 'tools/chain.py', CHAIN, '--work-dir', str(tmp_path), '--dry-run']
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert 'everything that the stages need is there' in result.stdout
+    assert result.stdout.count('tools/train.py') == 8
+    assert list(tmp_path.iterdir()) == []
+
+    bad = [*command, '--cfg-options', 'env.IMG2VEC_SHAPES=nowhere']
+    result = subprocess.run(bad, capture_output=True, text=True)
+    assert result.returncode == 2 and 'nothing was started' in result.stderr
+    assert 'Traceback' not in result.stderr

@@ -1,0 +1,112 @@
+"""Running a chain: order, what is skipped, what fails, what a kill leaves behind."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from mmimg2vec.chain import set_aside
+from mmimg2vec.errors import UserError
+
+
+def test_stages_run_once_and_in_order(toy):
+    toy.write(toy.stage('a'), toy.stage('b', needs=['a']), toy.stage('c', needs=['b']))
+    failed, lines = toy.run()
+    assert not failed
+    assert toy.logged == [f'{name} {what}' for name in 'abc' for what in ('starts', 'ends')]
+    assert toy.record('a')['seconds'] >= 0
+    failed, lines = toy.run()
+    assert len(toy.logged) == 6
+    assert lines == [f'[{name}] finished before' for name in 'abc']
+
+
+def test_two_at_a_time(toy):
+    toy.write(toy.stage('a', 1.0), toy.stage('b', 1.0), toy.stage('c', needs=['a', 'b']), jobs=2)
+    toy.run()
+    assert toy.logged[:2] in (['a starts', 'b starts'], ['b starts', 'a starts'])
+    assert toy.logged[4:] == ['c starts', 'c ends']
+
+
+def test_a_failure_is_named_with_its_log_and_the_rest_goes_on(toy):
+    toy.write(toy.stage('a', status=2), toy.stage('b', needs=['a']), toy.stage('c'))
+    failed, lines = toy.run()
+    assert failed == ['a', 'b']
+    (line,) = [line for line in lines if 'FAILED' in line]
+    assert 'no such data in /nowhere' in line and str(toy.work_dir / 'a' / 'console.log') in line
+    assert any('[b] left out' in line for line in lines)
+    assert toy.record('c')
+    # The cause mended, the same command finishes what is left.
+    toy.write(toy.stage('a'), toy.stage('b', needs=['a']), toy.stage('c'))
+    failed, _ = toy.run()
+    assert not failed and toy.logged.count('c starts') == 1
+
+
+def test_only_some_stages(toy):
+    toy.write(toy.stage('a'), toy.stage('b', needs=['a']))
+    with pytest.raises(UserError, match='needs a, which is not finished'):
+        toy.run(only=('b',))
+    toy.run(only=('a',))
+    assert toy.logged == ['a starts', 'a ends']
+    toy.run(only=('b',))
+    assert toy.logged[2:] == ['b starts', 'b ends']
+    with pytest.raises(UserError, match='no stage "x"'):
+        toy.run(only=('x',))
+
+
+def test_other_settings_are_no_finished_stage(toy):
+    toy.write(toy.stage('a'), toy.stage('b', needs=['a']))
+    toy.run()
+    with pytest.raises(UserError, match=r'stage a .* was finished with other settings'):
+        toy.run(seed=1)
+    toy.write(toy.stage('a', seconds=0.1), toy.stage('b', needs=['a']))
+    with pytest.raises(UserError, match='--redo a'):
+        toy.run()
+    assert set_aside(toy.read(), 'a') == ['a', 'b']
+    toy.run()
+    assert toy.logged.count('b ends') == 2
+    assert (toy.work_dir / 'a.old1' / 'stage.json').exists()
+
+
+def test_one_chain_at_a_time(toy):
+    toy.write(toy.stage('a'))
+    toy.work_dir.mkdir()
+    with (toy.work_dir / '.lock').open('w') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match='another process runs the chain'):
+            toy.run()
+
+
+def test_a_killed_chain_takes_its_stage_along(toy):
+    toy.write(toy.stage('a'), toy.stage('b', seconds=60, needs=['a']), toy.stage('c', needs=['b']))
+    command = [toy.python, 'tools/chain.py', str(toy.config)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while 'b starts' not in toy.logged and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    time.sleep(0.5)
+    assert not running(str(toy.folder / 'step.py'))
+    assert not (toy.work_dir / 'b' / 'stage.json').exists()
+    toy.write(toy.stage('a'), toy.stage('b', needs=['a']), toy.stage('c', needs=['b']))
+    failed, _ = toy.run()
+    assert not failed
+    assert toy.logged.count('a starts') == 1 and toy.logged.count('b ends') == 1
+    assert json.loads((toy.work_dir / 'b' / 'seconds.json').read_text()) > 0
+
+
+def running(text):
+    found = []
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            with open(f'/proc/{pid}/cmdline', 'rb') as file:
+                words = file.read().split(b'\0')
+        except OSError:
+            continue
+        if text.encode() in words:
+            found.append(pid)
+    return found

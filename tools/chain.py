@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""Run a chain of stages: pre-training, classifier, detector, segmenter, and one report at the end.
+
+    python tools/chain.py CHAIN [--dry-run] [--only STAGE ...] [--launcher pytorch --gpus 8]
+
+Finished stages are skipped, interrupted ones resumed: after a crash the same command goes on. Before the first stage
+starts, every dataset, annotation file and checkpoint that any stage will need is looked for. ``--dry-run`` does that
+and prints the command of each stage. The report is written to WORK_DIR/report.md and WORK_DIR/report.html.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from mmimg2vec.chain import (
+    Chain,
+    Launch,
+    as_typed,
+    check_chain,
+    is_finished,
+    read_chain,
+    run_chain,
+    set_aside,
+    stage_command,
+)
+from mmimg2vec.chain.commands import LAUNCHERS
+from mmimg2vec.engine.command_line import Options, hush, run
+from mmimg2vec.errors import UserError
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Define and parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('chain', help='chain config, such as those in configs/chains/')
+    parser.add_argument('--work-dir', help="folder in place of the chain config's")
+    parser.add_argument('--seed', type=int, help="seed in place of the chain config's")
+    parser.add_argument(
+        '--dry-run', action='store_true', help='print the commands, check what they need, run none'
+    )
+    parser.add_argument(
+        '--only', nargs='+', default=[], metavar='STAGE', help='run these stages alone'
+    )
+    parser.add_argument(
+        '--redo',
+        nargs='+',
+        default=[],
+        metavar='STAGE',
+        help='run these stages, and those that need them, again; what they wrote is kept under another name',
+    )
+    parser.add_argument('--report', action='store_true', help='write the report and run nothing')
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='what starts a stage')
+    parser.add_argument(
+        '--gpus', type=int, help="processes of each stage in place of the chain config's"
+    )
+    parser.add_argument('--partition', default='', help='Slurm partition')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=Options,
+        metavar='KEY=VALUE',
+        help='change settings of the chain config, such as jobs=1',
+    )
+    return parser.parse_args()
+
+
+def print_plan(chain: Chain, launch: Launch) -> None:
+    """Print the command of each stage."""
+    for stage in chain.stages:
+        state = 'finished' if is_finished(chain, stage) else 'to run'
+        print(f'# {stage.name}: {stage.title} ({state})')
+        print(as_typed(*stage_command(chain, stage, launch)))
+
+
+def write_report(chain: Chain) -> None:
+    """Write the report of what is finished."""
+    from mmimg2vec.chain.report import write_report as write
+
+    # Imported here: figures and pictures need more than the rest of this script.
+    print(f'report: {write(chain)}')
+
+
+def main() -> None:
+    """Check, run, report."""
+    args = parse_arguments()
+    start = time.monotonic()
+    hush()
+    chain = read_chain(args.chain, args.work_dir, args.seed, args.cfg_options)
+    launch = Launch(args.launcher, args.gpus, args.partition)
+    if args.report:
+        write_report(chain)
+        return
+    for name in args.redo:
+        if not args.dry_run:
+            print(f'to be done again: {", ".join(set_aside(chain, name))}')
+    if args.dry_run:
+        print_plan(chain, launch)
+    problems = check_chain(chain, launch)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if problems:
+        count = 'one thing' if len(problems) == 1 else f'{len(problems)} things'
+        raise UserError(
+            f'{count} missing for the chain {chain.name} (named above): nothing was started'
+        )
+    if args.dry_run:
+        print('everything that the stages need is there')
+        return
+    print(f'{chain.title}: {len(chain.stages)} stages in {chain.work_dir}', flush=True)
+    failed = run_chain(chain, launch, tuple(args.only), say=lambda line: print(line, flush=True))
+    write_report(chain)
+    print(f'{(time.monotonic() - start) / 60:.1f} minutes')
+    if failed:
+        raise UserError(
+            f'not finished: {", ".join(failed)}; what was finished stays finished: the same command goes on'
+        )
+
+
+if __name__ == '__main__':
+    run(main)

@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""Ask a frozen backbone how well classes can be told apart in its features; nothing of it is trained.
+
+    python tools/probe.py CONFIG [CHECKPOINT] [--work-dir DIR] [--cfg-options KEY=VALUE ...]
+
+Classifies images by their nearest neighbours, and by logistic regression where the config's ``knn`` says ``linear``.
+Prints the accuracies and writes them to ``WORK_DIR/results.json``. Without CHECKPOINT the backbone comes from the
+config's ``init_cfg``; ``--random`` measures random weights. Several processes: ``torchrun --nproc-per-node=8
+tools/probe.py CONFIG --launcher pytorch``.
+"""
+
+import argparse
+import copy
+import json
+import os
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.registry import DATASETS
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from mmimg2vec.datasets import SeededDataset
+from mmimg2vec.datasets.folders import build_dataset
+from mmimg2vec.engine.command_line import (
+    add_common_arguments,
+    build_runner,
+    load_config,
+    run,
+    set_work_dir,
+)
+from mmimg2vec.engine.launch import prepare_launch
+from mmimg2vec.engine.unwrap import unwrapped
+from mmimg2vec.errors import UserError
+from mmimg2vec.evaluation import extract_features, knn_accuracy, linear_accuracy
+from mmimg2vec.evaluation.features import POOLS
+from mmimg2vec.models.utils.weights import fill_module
+
+KEYS = {'cls': '_cls', 'mean': ''}
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Define and parse the command line."""
+    parser = argparse.ArgumentParser(description='kNN and linear accuracy of a frozen backbone.')
+    parser.add_argument('config', help='config file with `knn`, such as ...-knn_in1k.py')
+    parser.add_argument(
+        'checkpoint', nargs='?', help="backbone.pth; the one of the config's init_cfg"
+    )
+    parser.add_argument('--random', action='store_true', help='measure random weights')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the random weights')
+    add_common_arguments(parser)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
+    """Write the command line into the config.
+
+    Raises:
+        UserError: The config does not describe a kNN evaluation, or names no checkpoint.
+    """
+    if 'knn' not in cfg:
+        raise UserError(
+            f'{args.config} has no `knn`: take one of configs/*/benchmarks/classification/*-knn_*.py'
+        )
+    set_work_dir(cfg, args.work_dir)
+    if args.random:
+        if args.checkpoint:
+            raise UserError(f'--random measures random weights: leave out {args.checkpoint}')
+        cfg.model.backbone.init_cfg = None
+        cfg.randomness = dict(seed=args.seed)
+        return
+    if args.checkpoint:
+        init = dict(type='Pretrained', prefix='backbone.')
+        cfg.model.backbone.init_cfg = {**init, 'checkpoint': args.checkpoint}
+    if not (cfg.model.backbone.get('init_cfg') or {}).get('checkpoint'):
+        raise UserError(f'no checkpoint: name one after {args.config}')
+
+
+def build_dataloader(cfg: Config, name: str) -> DataLoader:
+    """Build ``cfg.knn[name]``; unreadable images are replaced and named in the log."""
+    config = copy.deepcopy(dict(cfg.knn[name]))
+    config['dataset'] = SeededDataset(
+        build_dataset(config['dataset'], DATASETS, f'knn.{name}.dataset')
+    )
+    return Runner.build_dataloader(config)
+
+
+def evaluate(runner: Runner) -> dict[str, float]:
+    """Accuracies in percent: ``knn``, ``linear`` of the mean of the patch tokens, ``..._cls`` of the class token.
+
+    Raises:
+        UserError: The checkpoint does not fill the backbone.
+    """
+    knn, backbone = runner.cfg.knn, unwrapped(runner.model).backbone
+    loaders = [build_dataloader(runner.cfg, f'{kind}_dataloader') for kind in ('bank', 'query')]
+    if backbone.init_cfg is None:
+        backbone.init_weights()
+    else:
+        # Nothing initialises a model that is not trained; this fails where anything stays unfilled.
+        fill_module(backbone, backbone.init_cfg['checkpoint'], backbone.init_cfg.get('prefix'))
+    pools = tuple(knn.get('pools', POOLS))
+    features = []
+    for loader in loaders:
+        runner.logger.info(f'features of {len(loader.dataset)} images')
+        features.append(extract_features(runner.model, loader, pools))
+    (bank, bank_labels), (query, query_labels) = features
+    device = next(backbone.parameters()).device
+    results = {}
+    for pool in pools:
+        key = KEYS[pool]
+        rows = (bank[pool], bank_labels, query[pool], query_labels)
+        results[f'knn{key}'] = knn_accuracy(
+            *(part.to(device) for part in rows),
+            k=knn.get('k', 20),
+            temperature=knn.get('temperature', 0.07),
+        )
+        if knn.get('linear'):
+            results[f'linear{key}'] = linear_accuracy(*rows)
+    return results
+
+
+def main() -> None:
+    """Read the config, apply the command line, evaluate."""
+    args = parse_arguments()
+    cfg = load_config(args.config, args.cfg_options)
+    apply_arguments(cfg, args)
+    prepare_launch(cfg, args.launcher)
+    runner = build_runner(cfg)
+    results = evaluate(runner)
+    if is_main_process():
+        path = Path(runner.work_dir, 'results.json')
+        path.write_text(json.dumps(results, indent=1) + '\n', encoding='utf-8')
+        line = '  '.join(f'{name}: {value:.2f}' for name, value in results.items())
+        runner.logger.info(f'{line} ({path})')
+
+
+if __name__ == '__main__':
+    run(main)
