@@ -19,8 +19,18 @@ from mmengine.registry import init_default_scope
 
 sys.path.append(str(Path(__file__).resolve().parent))
 
+from config_checks.benchmark_models import check_benchmark_model, check_start
+from config_checks.benchmarks import GRAMMAR, check_benchmark, parse_benchmark
 from config_checks.consistency import check_consistency
-from config_checks.files import check_file, check_metafiles, find_configs, metafile_batch
+from config_checks.files import (
+    CHAINS,
+    check_chain,
+    check_file,
+    check_metafiles,
+    find_chains,
+    find_configs,
+    metafile_batch,
+)
 from config_checks.names import EMBEDDED_DATA, check_content, parse_name
 from config_checks.types import check_types
 
@@ -34,24 +44,37 @@ def check_config(file: Path, root: Path = ROOT) -> list[str]:
     except Exception as error:  # a config is a program: anything may happen in it
         return [f'cannot be read: {type(error).__name__}: {error}']
     problems = check_file(file)
-    name = parse_name(file.stem)
-    if name is None:
-        problems.append(
-            'its name is not {algo}_{model}_{GPUs}xb{batch}[-accumN][-option...]-{schedule}-{epochs}e_{data}'
-        )
-    else:
+    benchmark = parse_benchmark(file.stem)
+    name = None if benchmark else parse_name(file.stem)
+    if benchmark:
+        problems += [*check_benchmark(cfg, benchmark), *check_start(cfg, file)]
+        problems += _check_metafile(file, root, benchmark.length, benchmark.gpus * benchmark.batch)
+    elif name:
         problems += check_content(cfg, name)
-        wanted = (name.epochs, name.gpus * name.batch * name.accumulation)
-        path = file.relative_to(root).as_posix() if file.is_relative_to(root) else ''
-        stated = metafile_batch(root).get(path, wanted)
-        if stated != wanted:
-            problems.append(f'the metafile states (epochs, batch) {stated}, by the name {wanted}')
-    types = check_types(cfg)
+        total = name.gpus * name.batch * name.accumulation
+        problems += _check_metafile(file, root, name.epochs, total)
+    else:
+        problems.append(
+            'its name is neither {algo}_{model}_{GPUs}xb{batch}[-accumN][-option...]-{schedule}-{epochs}e_{data} '
+            f'nor {GRAMMAR}'
+        )
+    # Parts of a downstream config are of its own scope, which may be left out.
+    types = check_types(cfg, cfg.get('default_scope') if benchmark else None)
     if types:
         return [*problems, *types]  # what does not exist cannot be built
     init_default_scope(cfg.get('default_scope', 'mmengine'))
+    if benchmark:
+        return [*problems, *check_benchmark_model(cfg, benchmark)]
     decay = name is None or name.data != EMBEDDED_DATA  # short runs have one weight decay for all
     return [*problems, *check_consistency(cfg, decay)]
+
+
+def _check_metafile(file: Path, root: Path, length: int | None, batch: int) -> list[str]:
+    path = file.relative_to(root).as_posix() if file.is_relative_to(root) else ''
+    stated = metafile_batch(root).get(path, (length, batch))
+    if stated != (length, batch):
+        return [f'the metafile states (length, batch) {stated}, by the name {(length, batch)}']
+    return []
 
 
 def main() -> int:
@@ -61,8 +84,12 @@ def main() -> int:
     args = parser.parse_args()
     # mmengine names every parameter that is frozen or has a decay of its own.
     MMLogger.get_current_instance().setLevel('ERROR')
-    files = [file.resolve() for file in args.configs] or find_configs(ROOT)
-    problems = [f'{file}: {problem}' for file in files for problem in check_config(file)]
+    files = [file.resolve() for file in args.configs] or [*find_configs(ROOT), *find_chains(ROOT)]
+    problems = []
+    for file in files:
+        is_chain = file.parent.name == CHAINS
+        found = check_chain(file, ROOT) if is_chain else check_config(file)
+        problems += [f'{file}: {problem}' for problem in found]
     if not args.configs:
         problems += check_metafiles(ROOT)
     for problem in problems:

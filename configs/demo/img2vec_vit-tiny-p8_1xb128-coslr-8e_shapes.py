@@ -8,7 +8,7 @@ Run: python tools/train.py configs/demo/img2vec_vit-tiny-p8_1xb128-coslr-8e_shap
 _base_ = ['../_base_/datasets/shapes_masked.py', '../_base_/default_runtime.py']
 
 max_epochs = 8
-work_dir = 'work_dirs/demo/seed0/img2vec'
+work_dir = 'work_dirs/demo/pretrain'
 
 model = dict(
     type='mmimg2vec.Img2Vec',
@@ -37,7 +37,7 @@ model = dict(
             stem_channels=16,
             init_cfg=dict(
                 type='Pretrained',
-                checkpoint='{{$IMG2VEC_TEACHER:work_dirs/demo/seed0/teacher/backbone.pth}}',
+                checkpoint='{{$IMG2VEC_TEACHER:work_dirs/demo/teacher/backbone.pth}}',
                 prefix='backbone.',
             ),
         ),

@@ -8,7 +8,7 @@ Run: python tools/train.py configs/demo/mae_vit-tiny-p8_1xb128-coslr-8e_shapes.p
 _base_ = ['../_base_/datasets/shapes_masked.py', '../_base_/default_runtime.py']
 
 max_epochs = 8
-work_dir = 'work_dirs/demo/seed0/mae'
+work_dir = 'work_dirs/demo/mae'
 
 model = dict(
     type='mmpretrain.MAE',

@@ -8,7 +8,7 @@ Run: python tools/train.py configs/demo/simclr_resnet-tiny_1xb128-coslr-8e_shape
 _base_ = ['../_base_/datasets/shapes_masked.py', '../_base_/default_runtime.py']
 
 max_epochs = 8
-work_dir = 'work_dirs/demo/seed0/teacher'
+work_dir = 'work_dirs/demo/teacher'
 
 model = dict(
     type='mmpretrain.SimCLR',

@@ -1,6 +1,7 @@
 """kNN and linear accuracy on Shapes of the demo's backbone, frozen: is what it learnt without labels of use for classes?
 
-Measures the demo's Img2Vec backbone; environment variable IMG2VEC_BACKBONE names another one.
+Takes the demo's Img2Vec backbone; environment variable IMG2VEC_BACKBONE names another one. Measured figures: README.md of
+the project, "The demo".
 Run: python tools/probe.py configs/demo/vit-tiny-p8_1xb256-knn_shapes.py
 """
 

@@ -49,7 +49,7 @@ def stage_command(chain: Chain, stage: Stage, launch: Launch) -> tuple[dict[str,
         script = Path(stage.command[0])
         if script.parts[0] == 'tools':
             script = tools.joinpath(*script.parts[1:])
-        return env, [sys.executable, _short(script), *stage.command[1:]]
+        return env, [_python(), _short(script), *stage.command[1:]]
     folder = str(chain.folder(stage))
     common = ['--resume', '--seed', str(chain.seed)]
     if stage.options:
@@ -60,17 +60,17 @@ def stage_command(chain: Chain, stage: Stage, launch: Launch) -> tuple[dict[str,
             *('bash', _short(tools / 'dist_train.sh'), stage.config, str(gpus)),
             *('--work-dir', folder, *common),
         ]
-        env['PYTHON'] = sys.executable
+        env['PYTHON'] = _python()
     elif launch.launcher == 'slurm':
         job = f'{chain.name}-{stage.name}'
         words = [
             *('bash', _short(tools / 'slurm_train.sh'), launch.partition, job, stage.config),
             *(folder, *common),
         ]
-        env.update(GPUS=str(gpus), PYTHON=sys.executable)
+        env.update(GPUS=str(gpus), PYTHON=_python())
     else:
         train = _short(tools / 'train.py')
-        words = [sys.executable, train, stage.config, '--work-dir', folder, *common]
+        words = [_python(), train, stage.config, '--work-dir', folder, *common]
     return env, words
 
 
@@ -85,6 +85,10 @@ def _literal(value: Any) -> str:
     if isinstance(value, list | tuple):
         return '[' + ','.join(_literal(item) for item in value) + ']'
     return str(value)
+
+
+def _python() -> str:
+    return _short(Path(sys.executable))
 
 
 def _short(path: Path) -> str:

@@ -82,7 +82,7 @@ def starts(folder):
 
 
 def test_every_stage_is_done_once(demo):
-    folder, command, output = demo
+    folder, command, _ = demo
     work_dir = folder / 'work'
     records = {name: json.loads((work_dir / name / 'stage.json').read_text()) for name in STAGES}
     assert all(record['seconds'] > 0 for record in records.values())

@@ -135,7 +135,7 @@ def test_types(kind, problem):
 
 def test_a_type_that_two_scopes_have(monkeypatch):
     scopes = dict(mmengine=dict(Same=int, Other=int), mmdet=dict(Same=int, Other=str))
-    monkeypatch.setattr('config_checks.types.names_by_scope', lambda: scopes)
+    monkeypatch.setattr('config_checks.types.names_by_scope', lambda scope=None: scopes)
     assert check_types(ConfigDict(a=dict(type='Same'))) == []
     assert "mmengine's and mmdet's" in check_types(ConfigDict(a=dict(type='Other')))[0]
 

@@ -1,4 +1,4 @@
-"""Configs as files: inheritance, head comment, metafiles."""
+"""Configs as files: inheritance, head comment, metafiles, and the chains that name them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,45 @@ from typing import Any
 import yaml
 
 from config_checks.names import EMBEDDED_DATA
+from mmimg2vec.chain.plan import read_chain
+from mmimg2vec.errors import UserError
 
 MAX_DEPTH = 2
+CHAINS = 'chains'
 
 
 def find_configs(root: Path) -> list[Path]:
-    """All configs below ``root/configs`` that are meant to be run."""
+    """All configs below ``root/configs`` that describe a run."""
     files = sorted((root / 'configs').rglob('*.py'))
-    return [file for file in files if '_base_' not in file.relative_to(root).parts]
+    return [f for f in files if not {'_base_', CHAINS} & set(f.relative_to(root).parts)]
+
+
+def find_chains(root: Path) -> list[Path]:
+    """All chain configs."""
+    return sorted((root / 'configs' / CHAINS).glob('*.py'))
+
+
+def check_chain(chain: Path, root: Path) -> list[str]:
+    """Whether a chain config can be read, and every config and script that its stages name is there."""
+    try:
+        stages = read_chain(str(chain)).stages
+    except UserError as error:
+        return [str(error)]
+    named = {
+        stage.name: [stage.config] if stage.config else [w for w in stage.command if '.py' in w]
+        for stage in stages
+    }
+    return [
+        f'stage {stage}: no file {file}'
+        for stage, files in named.items()
+        for file in files
+        if not (root / file).is_file()
+    ]
 
 
 def on_embedded_data(config: Path) -> bool:
     """Whether a config is one of the demo's, which no paper and no model zoo knows."""
-    return config.stem.endswith(f'_{EMBEDDED_DATA}')
+    return config.stem.split('_')[-1].startswith(EMBEDDED_DATA)
 
 
 def base_files(config: Path) -> list[Path]:
@@ -125,11 +151,12 @@ def _read(file: Path, problems: list[str]) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def metafile_batch(root: Path) -> dict[str, tuple[int, int]]:
-    """Epochs and total batch that the metafiles state, per config path."""
+def metafile_batch(root: Path) -> dict[str, tuple[int | None, int]]:
+    """Epochs or iterations (None: nothing is trained), and total batch that the metafiles state, per config path."""
     stated = {}
     for file in sorted((root / 'configs').rglob('metafile.yml')):
         for model in _read(file, []).get('Models', []):
             metadata = model.get('Metadata', {})
-            stated[str(model.get('Config'))] = (metadata.get('Epochs'), metadata.get('Batch Size'))
+            length = metadata.get('Epochs', metadata.get('Iterations'))
+            stated[str(model.get('Config'))] = (length, metadata.get('Batch Size'))
     return stated

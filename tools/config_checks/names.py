@@ -108,13 +108,14 @@ def walk(node: Any, path: str = '') -> Iterator[tuple[str, dict]]:
 
 def train_dataset(cfg: ConfigDict) -> dict:
     """Config of the innermost training dataset."""
-    dataset = get(cfg, 'train_dataloader.dataset', {})
+    dataset = get(cfg, 'train_dataloader.dataset') or {}
     while isinstance(dataset.get('dataset'), dict):
         dataset = dataset['dataset']
     return dataset
 
 
-def _is_amp(cfg: ConfigDict) -> bool:
+def is_amp(cfg: ConfigDict) -> bool:
+    """Whether the config trains in bfloat16."""
     wrapper = cfg.get('optim_wrapper', {})
     return (
         wrapper.get('type') == 'mmimg2vec.AutocastOptimWrapper'
@@ -132,7 +133,7 @@ def _starts_from(cfg: ConfigDict, word: str) -> bool:
 
 # An option stands in the name exactly where its condition holds.
 OPTIONS: dict[str, Callable[[ConfigDict], bool]] = {
-    'amp': _is_amp,
+    'amp': is_amp,
     'fsdp': lambda cfg: get(cfg, 'strategy.type') == 'FSDPStrategy',
     'knn': lambda cfg: any(
         hook['type'] == 'mmimg2vec.KNNHook' for hook in cfg.get('custom_hooks', [])
@@ -272,7 +273,7 @@ def _check_model(cfg: ConfigDict, name: ConfigName) -> list[str]:
         if node.get('type') == 'mmimg2vec.RandomTokenMask' and node.get('patch_size') != patch:
             problems.append(f'{path}.patch_size is {node.get("patch_size")}, the model has {patch}')
     teacher = get(cfg, 'model.target_generator.dtype', 'float32')
-    if 'teacher' in get(cfg, 'model.target_generator', {}) and _is_amp(cfg) != (
+    if 'teacher' in get(cfg, 'model.target_generator', {}) and is_amp(cfg) != (
         teacher == 'bfloat16'
     ):
         problems.append(f'model.target_generator.dtype is {teacher}: bfloat16 goes with amp')

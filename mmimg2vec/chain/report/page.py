@@ -24,7 +24,7 @@ _LEGEND = {
     'coco/bbox_mAP': 'Box and mask AP: average precision of COCO, over overlaps of 50 to 95 %.',
     'mIoU': 'mIoU: overlap of predicted and true regions, averaged over the classes.',
     'knn': 'kNN and linear accuracy: how well classes can be told apart from the frozen features, by the nearest '
-    'labelled images or by a linear layer; nothing of the backbone is trained.',
+    'labelled images or by a linear layer; nothing of the backbone is trained, and "from scratch" are random weights.',
 }
 
 

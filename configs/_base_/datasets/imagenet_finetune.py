@@ -1,0 +1,76 @@
+# ImageNet-1k with the augmentation of MAE's fine-tuning (arXiv 2111.06377, appendix A.1): RandAugment (2 operations,
+# magnitude 9 with deviation 0.5), random erasing 0.25. Colours are in BGR order, as images are loaded.
+# Environment variable IMG2VEC_IMAGENET: where the folders train/ and val/ are.
+imagenet = '{{$IMG2VEC_IMAGENET:data/imagenet}}'
+
+train_dataloader = dict(
+    batch_size=128,
+    num_workers=8,
+    persistent_workers=True,
+    pin_memory=True,
+    drop_last=True,
+    sampler=dict(type='mmimg2vec.SeededSampler', shuffle=True),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='mmimg2vec.SeededDataset',
+        dataset=dict(
+            type='ImageNet',
+            data_root=imagenet,
+            split='train',
+            pipeline=[
+                dict(type='mmimg2vec.LoadImage'),
+                dict(
+                    type='RandomResizedCrop', scale=224, backend='pillow', interpolation='bicubic'
+                ),
+                dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+                dict(
+                    type='RandAugment',
+                    policies='timm_increasing',
+                    num_policies=2,
+                    total_level=10,
+                    magnitude_level=9,
+                    magnitude_std=0.5,
+                    hparams=dict(pad_val=[104, 116, 124], interpolation='bicubic'),
+                ),
+                dict(
+                    type='RandomErasing',
+                    erase_prob=0.25,
+                    mode='rand',
+                    min_area_ratio=0.02,
+                    max_area_ratio=1 / 3,
+                    fill_color=[103.53, 116.28, 123.675],
+                    fill_std=[57.375, 57.12, 58.395],
+                ),
+                dict(type='PackInputs'),
+            ],
+        ),
+    ),
+)
+val_dataloader = dict(
+    batch_size=128,
+    num_workers=8,
+    persistent_workers=True,
+    pin_memory=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='ImageNet',
+        data_root=imagenet,
+        split='val',
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(
+                type='ResizeEdge',
+                scale=256,
+                edge='short',
+                backend='pillow',
+                interpolation='bicubic',
+            ),
+            dict(type='CenterCrop', crop_size=224),
+            dict(type='PackInputs'),
+        ],
+    ),
+)
+val_evaluator = dict(type='Accuracy', topk=(1, 5))
+test_dataloader = val_dataloader
+test_evaluator = val_evaluator

@@ -1,0 +1,50 @@
+# MAE's fine-tuning over 50 epochs (arXiv 2111.06377, appendix A.1): AdamW, layer-wise decay of the learning rate, cosine.
+# The rates are those of ViT-L and ViT-H.
+max_epochs = 50
+warmup_epochs = 5
+
+optim_wrapper = dict(
+    type='mmimg2vec.AutocastOptimWrapper',
+    dtype='bfloat16',
+    optimizer=dict(
+        type='AdamW',
+        lr=1e-3 * 1024 / 256,  # for the total batch of 8 x 128 images
+        betas=(0.9, 0.999),
+        weight_decay=0.05,
+    ),
+    constructor='mmimg2vec.LayerDecayOptimWrapperConstructor',
+    paramwise_cfg=dict(
+        layer_decay_rate=0.75,
+        norm_decay_mult=0.0,
+        bias_decay_mult=0.0,
+        custom_keys={
+            'pos_embed': dict(decay_mult=0.0),
+            'cls_token': dict(decay_mult=0.0),
+            '.gamma': dict(decay_mult=0.0),  # LayerScale
+        },
+    ),
+)
+param_scheduler = [
+    dict(
+        type='LinearLR',
+        start_factor=1e-4,
+        by_epoch=True,
+        begin=0,
+        end=warmup_epochs,
+        convert_to_iter_based=True,
+    ),
+    dict(
+        type='CosineAnnealingLR',
+        eta_min=1e-6,
+        by_epoch=True,
+        begin=warmup_epochs,
+        end=max_epochs,
+        convert_to_iter_based=True,
+    ),
+]
+train_cfg = dict(type='mmimg2vec.CheckedTrainLoop', max_epochs=max_epochs, val_interval=1)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+
+# The learning rate follows the real batch: mmengine multiplies it by GPUs x batch_size / base_batch_size.
+auto_scale_lr = dict(base_batch_size=1024, enable=True)

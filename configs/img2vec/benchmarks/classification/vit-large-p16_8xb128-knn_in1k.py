@@ -1,0 +1,23 @@
+"""k nearest neighbours on a frozen ViT-L/16, ImageNet-1k.
+
+Protocol: weighted vote of the 20 nearest training images (arXiv 1805.01978), on the class token and on the mean of the
+patch tokens. Nothing is trained. Not measured here.
+Starts from the backbone.pth of img2vec_vit-large-p16_8xb256-amp-coslr-800e_in1k;
+environment variable IMG2VEC_BACKBONE names another.
+Run: python tools/probe.py configs/img2vec/benchmarks/classification/vit-large-p16_8xb128-knn_in1k.py
+"""
+
+_base_ = [
+    '../../../_base_/models/vit_features.py',
+    '../../../_base_/datasets/imagenet_knn.py',
+    '../../../_base_/downstream_runtime.py',
+]
+
+model = dict(
+    backbone=dict(
+        arch='large',
+        init_cfg=dict(
+            checkpoint='{{$IMG2VEC_BACKBONE:work_dirs/img2vec_vit-large-p16_8xb256-amp-coslr-800e_in1k/backbone.pth}}'
+        ),
+    ),
+)
