@@ -29,7 +29,8 @@ def progress(console: Path) -> str:
         match = _STEP.search(line)
         if match:
             found = dict(_PART.findall(line))
-            parts = [f'{match[1].lower()} {match[3].replace("][", ", ").strip("[] ")}']
+            place = ', '.join(part.strip(' []') for part in match[3].split(']['))
+            parts = [f'{match[1].lower()} {place}']
             if match[2] != 'train':
                 parts.append({'val': 'validation', 'test': 'test'}[match[2]])
             if 'loss' in found:

@@ -1,0 +1,58 @@
+"""What is read from the files of a stage."""
+
+import json
+
+from mmimg2vec.chain.logs import curve, final_metrics, last_words, progress, read_scalars
+
+CONSOLE = """
+11/21 10:00:00 - mmengine - INFO - Epoch(train) [2][ 50/75]  lr: 1.0e-03  eta: 1 day, 0:01:36  time: 0.5  data_time: 0.01  loss: 0.8954  decode.loss_ce: 0.6
+11/21 10:00:01 - mmengine - INFO - Saving checkpoint at 2 epochs
+"""
+
+
+def test_progress(tmp_path):
+    console = tmp_path / 'console.log'
+    assert progress(console) == ''
+    console.write_text(CONSOLE)
+    assert progress(console) == 'epoch 2, 50/75, loss 0.8954, 1 day, 0:01:36 left'
+    with console.open('a') as file:
+        file.write('11/21 - mmengine - INFO - Epoch(val) [2][19/19]    mIoU: 7.58  time: 0.7\n')
+    assert progress(console) == 'epoch 2, 19/19, validation'
+    console.write_text(
+        '11/21 - mmengine - INFO - Iter(train) [ 200/160000]  eta: 0:10:00  loss: 1.5\n'
+    )
+    assert progress(console) == 'iter 200/160000, loss 1.5, 0:10:00 left'
+
+
+def test_last_words(tmp_path):
+    console = tmp_path / 'console.log'
+    assert last_words(console) == 'it said nothing'
+    console.write_text('loading\nmmimg2vec: error: no data folder x: set data_root\nsome trace\n')
+    assert last_words(console) == 'mmimg2vec: error: no data folder x: set data_root'
+    console.write_text('Traceback (most recent call last):\n  File "a.py"\nKeyError: 4\nbye\n')
+    assert last_words(console) == 'KeyError: 4'
+
+
+def write_attempt(folder, name, records):
+    path = folder / name / 'vis_data' / 'scalars.json'
+    path.parent.mkdir(parents=True)
+    path.write_text('\n'.join(json.dumps(record) for record in records) + '\n{"loss": 0.')
+
+
+def test_attempts_are_joined_where_the_next_one_resumed(tmp_path):
+    first = [dict(loss=9 - i, iter=i, step=i) for i in range(10, 60, 10)]
+    write_attempt(tmp_path, '20261121_100000', first)
+    second = [dict(loss=0.5, iter=40, step=40), dict(mIoU=7.5, step=4), dict(mIoU=8.5, step=8)]
+    write_attempt(tmp_path, '20261121_110000', second)
+    steps, values = curve(read_scalars(tmp_path), 'loss')
+    assert steps == [10, 20, 30, 40]
+    assert values[-1] == 0.5
+    assert final_metrics(tmp_path) == {'mIoU': 8.5}
+
+
+def test_results_of_tests_and_probes(tmp_path):
+    test = tmp_path / '20261121_100000'
+    test.mkdir()
+    (test / '20261121_100000.json').write_text(json.dumps({'coco/bbox_mAP': 0.25}))
+    (tmp_path / 'results.json').write_text(json.dumps({'knn': 40.0}))
+    assert final_metrics(tmp_path) == {'coco/bbox_mAP': 25.0, 'knn': 40.0}
