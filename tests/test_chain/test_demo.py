@@ -180,3 +180,14 @@ def test_dist_train_with_two_processes(demo, tmp_path):
     command = ['bash', 'tools/dist_train.sh', IMG2VEC, 2, '--work-dir', tmp_path]
     run(*command, '--cfg-options', *SHORT, PYTHON=sys.executable, **inputs(demo))
     check_run(tmp_path)
+
+
+def test_a_stage_with_two_processes(demo, tmp_path):
+    _, command, _ = demo
+    command = [*command[:3], '--work-dir', tmp_path, '--only', 'images', 'finetune-scratch']
+    output = run(*command, '--launcher', 'pytorch', '--gpus', 2)
+    assert '[finetune-scratch] finished' in output
+    console = (tmp_path / 'finetune-scratch' / 'console.log').read_text()
+    assert 'dist_train.sh' in console and 'accuracy/top1' in console
+    # 180 crops in batches of 64 on each of two processes.
+    assert 'Epoch(train)  [5][1/1]' in console or 'Saving checkpoint at 5 epochs' in console
