@@ -3,9 +3,13 @@
 #   make venv BASE_PYTHON=/path/to/python   makes the environment from this Python (3.10 to 3.12)
 #   make venv STACK=classic                 the original OpenMMLab distributions, Python 3.10, in .venv-classic
 #   PIP_FIND_LINKS=FOLDER make venv         saves compiling mmcv where FOLDER has a wheel of it
+#   make test WORKERS=0                     runs the tests in one process (default: two)
 SHELL := /bin/bash
 STACK ?= onedl
 PYTEST_ARGS ?=
+# The tests' models are tiny: two processes of one thread, each file in one of them.
+WORKERS ?= 2
+PYTEST = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(1) -m pytest -n $(WORKERS) --dist loadfile --durations=10
 
 # Only `make TARGET PYTHON=...` counts: some machines export PYTHON for purposes of their own.
 ifeq ($(origin PYTHON),command line)
@@ -44,7 +48,7 @@ benchmark: ## time a training step against mmpretrain's MAE (options: ARGS="..."
 	@$(RUN) tools/benchmark.py $(ARGS)
 
 test: lint ## lint, then the test suite without the slow tests (options: PYTEST_ARGS="-k name")
-	@$(RUN) -m pytest -m "not slow" --durations=10 $(PYTEST_ARGS)
+	@$(call PYTEST,$(RUN)) -m "not slow" $(PYTEST_ARGS)
 
 test-slow: ## the slow tests
 	@$(READY) test
@@ -52,7 +56,7 @@ test-slow: ## the slow tests
 
 test-classic: ## the test suite on the original OpenMMLab distributions (needs a Python 3.10)
 	@$(MAKE) --no-print-directory venv STACK=classic
-	@.venv-classic/bin/python -m pytest -m "not slow" --durations=10 $(PYTEST_ARGS)
+	@$(call PYTEST,.venv-classic/bin/python) -m "not slow" $(PYTEST_ARGS)
 
 lint: ## style checks
 	@$(READY) test

@@ -7,10 +7,12 @@ a file comes from (folder, URL, model zoo name, object store) stays as in mmengi
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os.path as osp
 import pickle
 import re
+import tarfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -45,6 +47,7 @@ def load_plain(
         raise UserError(f'no checkpoint {name}: check the path')
     if name.endswith('.safetensors'):
         return _load_safetensors(source, map_location, name)
+    _refuse_programs(source, name)
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
         return torch.load(file, map_location=map_location, weights_only=True)
@@ -58,6 +61,31 @@ def load_plain(
         ) from error
 
 
+def load_verified(source: str, sha256: str, map_location: Any = 'cpu') -> Any:
+    """Load a checkpoint whose bytes have a known SHA-256; what is hashed is what is loaded.
+
+    Args:
+        source: A file, a URL or an object of a store.
+        sha256: In hexadecimal; its first eight digits or more are enough, as they stand in the file names of torchvision
+            and OpenMMLab.
+        map_location: As for ``torch.load``.
+
+    Raises:
+        UserError: The file is another one, or cannot be had or loaded.
+    """
+    wanted = str(sha256).lower()
+    if not re.fullmatch(r'[0-9a-f]{8,64}', wanted):
+        raise UserError(f'sha256={sha256!r} of {source} has to be 8 to 64 hexadecimal digits')
+    data = _read_bytes(source)
+    found = hashlib.sha256(data).hexdigest()
+    if not found.startswith(wanted):
+        raise UserError(
+            f'{source} has the SHA-256 {found}, the config says {wanted}: download the file again, or correct sha256 '
+            'where the file is the one that you mean'
+        )
+    return load_plain(data, map_location, name=source)
+
+
 def load_from_local(filename: str, map_location: Any = None) -> Any:
     """Load a local file."""
     return load_plain(osp.expanduser(filename), map_location)
@@ -65,6 +93,10 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
 
 def load_from_http(filename: str, map_location: Any = None) -> Any:
     """Download into torch's hub folder, where not done before, and load; rank 0 first."""
+    return load_plain(_fetch(filename), map_location)
+
+
+def _fetch(filename: str) -> str:
     rank, world_size = dist.get_dist_info()
     path = osp.join(torch.hub.get_dir(), 'checkpoints', osp.basename(urlparse(filename).path))
     if rank == 0:
@@ -72,7 +104,7 @@ def load_from_http(filename: str, map_location: Any = None) -> Any:
     if world_size > 1:
         dist.barrier()
         _download(filename, path)  # for ranks on other machines
-    return load_plain(path, map_location)
+    return path
 
 
 def load_from_torchvision(filename: str, map_location: Any = None) -> Any:
@@ -101,8 +133,7 @@ def load_from_mmcls(filename: str, map_location: Any = None) -> Any:
 
 def load_from_ceph(filename: str, map_location: Any = None, backend: str = 'petrel') -> Any:
     """Load from an object store."""
-    file_backend = fileio.get_file_backend(filename, backend_args={'backend': backend})
-    return load_plain(file_backend.get(filename), map_location, name=filename)
+    return load_plain(_get(filename, backend), map_location, name=filename)
 
 
 def load_from_elsewhere(filename: str, map_location: Any = None) -> Any:
@@ -124,6 +155,57 @@ def register_safe_loader() -> None:
     loaders[tuple(set(CheckpointLoader._schemes) - ours)] = load_from_elsewhere
     for prefixes, loader in loaders.items():
         CheckpointLoader.register_scheme(prefixes, loader, force=True)
+
+
+def _read_bytes(source: str) -> bytes:
+    if source.startswith(('http://', 'https://')):
+        return Path(_fetch(source)).read_bytes()
+    if re.match(r'(\S+:)?(s3|petrel)://', source):
+        return _get(source)
+    path = Path(source).expanduser()
+    if '://' in source:
+        raise UserError(f'sha256 needs a file or a URL, not {source}: write its URL out')
+    if not path.is_file():
+        raise UserError(f'no checkpoint {source}: check the path')
+    return path.read_bytes()
+
+
+def _get(filename: str, backend: str = 'petrel') -> bytes:
+    return fileio.get_file_backend(filename, backend_args={'backend': backend}).get(filename)
+
+
+def _refuse_programs(source: str | Path | bytes, name: str) -> None:
+    """Refuse what torch.load runs or unpacks in spite of ``weights_only`` before torch 2.6.
+
+    A TorchScript archive goes to ``torch.jit.load``, which brings its own code (CVE-2025-32434), and the members of a
+    tar archive, the format of 2016, are written to the disk.
+    """
+    file = io.BytesIO(source) if isinstance(source, bytes) else open(source, 'rb')  # noqa: SIM115
+    with file:
+        if file.read(4) == b'PK\x03\x04':
+            file.seek(0)
+            try:
+                # torch's own reader: another one might see another list of contents.
+                records = torch._C.PyTorchFileReader(file).get_all_records()
+            except RuntimeError:
+                return  # damaged, which torch.load will say
+            if 'constants.pkl' in records:
+                raise UserError(
+                    f'{name} holds a TorchScript program, which could run code when loaded: if you trust its origin, '
+                    'keep its tensors only: python -c "import torch; '
+                    "m = torch.jit.load('OLD', map_location='cpu'); "
+                    "torch.save({'state_dict': m.state_dict()}, 'NEW')\""
+                )
+            return
+        file.seek(0)
+        try:
+            tarfile.open(fileobj=file, mode='r:').close()
+        except (tarfile.TarError, EOFError):
+            return
+    raise UserError(
+        f'{name} is a tar archive, the format of torch before 0.4: load it once with an old torch and save it again, '
+        'or unpack it and name the checkpoint in it'
+    )
 
 
 def _load_safetensors(source: str | Path | bytes, map_location: Any, name: str) -> dict:
