@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from mmimg2vec.chain.commands import Launch, as_typed, stage_command
+from mmimg2vec.chain.logs import final_metrics
 from mmimg2vec.chain.plan import Chain, Stage
 from mmimg2vec.chain.records import read_record, read_seconds
 from mmimg2vec.chain.report.figures import draw_curves, draw_results
@@ -103,7 +104,10 @@ def _predictions(chain: Chain, stage: Stage, baseline: Stage | None, path: Path)
     if drawn is None:
         return []
     return [
-        'Validation images, which no training has seen.',
+        'Validation images, which no training has seen. Of detections, the most confident are drawn, as many as there '
+        'are objects, each with the score that the model gives it.'
+        if 'coco/bbox_mAP' in final_metrics(chain.folder(stage))
+        else 'Validation images, which no training has seen.',
         _picture(f'predictions of {stage.name}', drawn),
     ]
 

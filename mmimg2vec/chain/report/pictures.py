@@ -18,6 +18,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, MODELS, DefaultScope, init_default_scope
 from mmengine.runner import find_latest_checkpoint
+from torchvision.ops import nms
 
 from mmimg2vec.chain.plan import Chain, Stage
 from mmimg2vec.chain.records import environment
@@ -32,7 +33,7 @@ _COLOURS = np.array(
         (70, 240, 240), (240, 50, 230), (210, 245, 60), (250, 190, 212), (0, 128, 128), (170, 110, 40),
     ]
 )  # fmt: skip
-_SCORE = 0.5
+_SCORE = 0.05
 
 
 def draw_predictions(
@@ -130,7 +131,7 @@ def _draw_instances(ax: Axes, sample: Any, classes: tuple[str, ...], truth: bool
     image = _image(sample)
     instances = sample.gt_instances if truth else sample.pred_instances
     if not truth:
-        instances = instances[instances.scores >= _SCORE]
+        instances = _best(instances, len(sample.gt_instances))
     labels = instances.labels.cpu().numpy()
     boxes = instances.bboxes
     boxes = (boxes.tensor if hasattr(boxes, 'tensor') else boxes).detach().cpu().numpy()
@@ -140,13 +141,17 @@ def _draw_instances(ax: Axes, sample: Any, classes: tuple[str, ...], truth: bool
     for mask, label in zip(_masks(instances, image.shape[:2]), labels, strict=False):
         canvas[mask] = 0.5 * canvas[mask] + 0.5 * _COLOURS[label % len(_COLOURS)]
     ax.imshow(canvas.astype(np.uint8))
-    for (x1, y1, x2, y2), label in zip(boxes, labels, strict=True):
+    names = [classes[label] for label in labels]
+    if not truth:
+        scores = instances.scores.tolist()
+        names = [f'{name} {score:.0%}' for name, score in zip(names, scores, strict=True)]
+    for (x1, y1, x2, y2), label, name in zip(boxes, labels, names, strict=True):
         colour = _COLOURS[label % len(_COLOURS)] / 255
         ax.plot([x1, x2, x2, x1, x1], [y1, y1, y2, y2, y1], color=colour, linewidth=1.2)
         ax.text(
             x1,
             y1,
-            classes[label],
+            name,
             fontsize=7,
             va='bottom',
             clip_on=True,
@@ -154,6 +159,12 @@ def _draw_instances(ax: Axes, sample: Any, classes: tuple[str, ...], truth: bool
         )
     ax.set_xlim(-0.5, image.shape[1] - 0.5)
     ax.set_ylim(image.shape[0] - 0.5, -0.5)
+
+
+def _best(instances: Any, count: int) -> Any:
+    """The most confident detections, one per place: those of a short training have low scores."""
+    instances = instances[nms(instances.bboxes, instances.scores, 0.3)[:count]]
+    return instances[instances.scores >= _SCORE]
 
 
 def _masks(instances: Any, size: tuple[int, int]) -> np.ndarray:
