@@ -97,9 +97,9 @@ def _stage(chain: Chain, stage: Stage, baseline: Stage | None, pictures: Path) -
 def _predictions(chain: Chain, stage: Stage, baseline: Stage | None, path: Path) -> list[str]:
     try:
         drawn = draw_predictions(chain, stage, baseline, path)
-    except (UserError, RuntimeError, OSError, KeyError) as error:
+    except (UserError, RuntimeError, OSError, KeyError, AssertionError) as error:
         # The numbers are worth the report without pictures too: data moved away, a checkpoint deleted.
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [''])[0]
         return [f'No pictures of {stage.name}: {type(error).__name__}: {reason}']
     if drawn is None:
         return []

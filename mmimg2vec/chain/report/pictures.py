@@ -86,10 +86,10 @@ def predict(chain: Chain, stage: Stage, count: int) -> list[Any] | None:
         init_default_scope(cfg.get('default_scope', 'mmengine'))
         dataset = DATASETS.build(cfg.val_dataloader.dataset)
         indices = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)
-        batch = pseudo_collate([dataset[int(index)] for index in indices])
         model = _build(cfg, checkpoint)
         with torch.no_grad():
-            return model.test_step(batch)
+            # One by one: mmseg does not batch test images of several sizes.
+            return [model.test_step(pseudo_collate([dataset[int(i)]]))[0] for i in indices]
 
 
 def _build(cfg: Config, checkpoint: str) -> torch.nn.Module:
