@@ -1,9 +1,15 @@
 from mmimg2vec.datasets.errors import DataError, UnreadableImage
 from mmimg2vec.datasets.sampling import DrawKey, SeededSampler
 from mmimg2vec.datasets.seeded import SeededDataset
-from mmimg2vec.datasets.transforms import LoadImage, PackMaskedInputs, RandomTokenMask
+from mmimg2vec.datasets.transforms import (
+    BlockTokenMask,
+    LoadImage,
+    PackMaskedInputs,
+    RandomTokenMask,
+)
 
 __all__ = [
+    'BlockTokenMask',
     'DataError',
     'DrawKey',
     'LoadImage',

@@ -187,7 +187,7 @@ def _refuse_programs(source: str | Path | bytes, name: str) -> None:
             try:
                 # torch's own reader: another one might see another list of contents.
                 records = torch._C.PyTorchFileReader(file).get_all_records()
-            except RuntimeError:
+            except (RuntimeError, OSError):
                 return  # damaged, which torch.load will say
             if 'constants.pkl' in records:
                 raise UserError(

@@ -103,11 +103,11 @@ class TestWeights:
         assert fingerprint(other) == fingerprint(net)
 
     def test_two_networks_in_a_file_need_a_choice(self, net, tmp_path):
-        state = {p + k: v for p in ('student.', 'teacher.') for k, v in net.state_dict().items()}
+        state = {p + k: v for p in ('left.', 'right.') for k, v in net.state_dict().items()}
         torch.save(state, tmp_path / 'two.pth')
-        with pytest.raises(UserError, match=r"under the prefixes 'student.', 'teacher.'"):
+        with pytest.raises(UserError, match=r"under the prefixes 'left.', 'right.'"):
             fill_module(net, str(tmp_path / 'two.pth'))
-        fill_module(net, str(tmp_path / 'two.pth'), 'teacher')
+        fill_module(net, str(tmp_path / 'two.pth'), 'right')
 
     def test_unfit_files_are_named_in_one_line(self, net, tmp_path):
         (tmp_path / 'noise.pth').write_bytes(b'no checkpoint')

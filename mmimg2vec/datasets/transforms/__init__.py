@@ -1,5 +1,13 @@
+from mmimg2vec.datasets.transforms.block_masking import BlockTokenMask, block_token_mask
 from mmimg2vec.datasets.transforms.loading import LoadImage
 from mmimg2vec.datasets.transforms.masking import RandomTokenMask, random_token_mask
 from mmimg2vec.datasets.transforms.packing import PackMaskedInputs
 
-__all__ = ['LoadImage', 'PackMaskedInputs', 'RandomTokenMask', 'random_token_mask']
+__all__ = [
+    'BlockTokenMask',
+    'LoadImage',
+    'PackMaskedInputs',
+    'RandomTokenMask',
+    'block_token_mask',
+    'random_token_mask',
+]

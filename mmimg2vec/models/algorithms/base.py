@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -131,6 +132,24 @@ class MaskedImageModel(BaseSelfSupervisor):
         tokens = self.backbone(inputs, mask, num_hidden, blocks)
         latents = tokens[-1] if self.fusion is None else self.fusion(tokens)
         return self.backbone.norm1(latents)
+
+    def extract_fused_feat(self, inputs: Tensor) -> tuple[Tensor]:
+        """Fused and normed tokens of whole images, ``(B, 1 + L, C)``, the class token first.
+
+        ``extract_feat`` gives those of the last block alone, as the backbone will downstream.
+
+        Args:
+            inputs: ``(B, C, H, W)`` normalised images.
+
+        Raises:
+            UserError: The model has no fusion.
+        """
+        if self.fusion is None:
+            raise UserError('model.fusion is None: there are no fused features; use extract_feat')
+        patch = self.backbone.patch_embed.projection.stride
+        length = math.prod(-(-s // p) for s, p in zip(inputs.shape[-2:], patch, strict=True))
+        nothing = inputs.new_zeros(len(inputs), length, dtype=torch.bool)
+        return (self.encode(inputs, nothing, 0),)
 
     @torch.no_grad()
     def predict_features(

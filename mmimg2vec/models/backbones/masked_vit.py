@@ -10,6 +10,7 @@ from mmpretrain.models.backbones import VisionTransformer
 from torch import Tensor, nn
 
 from mmimg2vec.errors import UserError
+from mmimg2vec.models.backbones.query_value_bias import QueryValueBiasLinear
 from mmimg2vec.models.utils import (
     count_hidden,
     gather_tokens,
@@ -32,6 +33,8 @@ class MaskedVisionTransformer(VisionTransformer):
         pos_embed: ``'sincos'``: fixed 2-D sine-cosine, as MAE; ``'learned'``: trained, as the parent's; needed when
             training goes on from weights that have learned ones (DINOv2).
         out_type: As the parent's; all tokens by default.
+        key_bias: Whether keys have a bias, as queries and values do. Without one (CAE v2) the keys' third of each
+            ``qkv.bias`` is zero and is not trained; the state stays the parent's.
         **kwargs: As ``mmpretrain.VisionTransformer``: ``arch``, ``img_size`` (an int or (height, width)),
             ``patch_size``, ``in_channels``, ``drop_path_rate``, ``layer_scale_init_value``, ``init_cfg``, ...
 
@@ -43,6 +46,7 @@ class MaskedVisionTransformer(VisionTransformer):
         self,
         pos_embed: Literal['sincos', 'learned'] = 'sincos',
         out_type: str = 'raw',
+        key_bias: bool = True,
         **kwargs: Any,
     ) -> None:
         try:
@@ -59,6 +63,8 @@ class MaskedVisionTransformer(VisionTransformer):
                 f'img_size={tuple(self.img_size)} of the backbone does not divide into patches of {patch[0]} x '
                 f'{patch[1]} pixels; choose a multiple'
             )
+        if not key_bias:
+            self._take_key_bias()
         self.fixed_positions = pos_embed == 'sincos'
         self.pos_embed.requires_grad_(not self.fixed_positions)
 
@@ -115,6 +121,14 @@ class MaskedVisionTransformer(VisionTransformer):
             x = layer(x)
             outputs[index] = x
         return tuple(outputs[index] for index in blocks)
+
+    def _take_key_bias(self) -> None:
+        for layer in self.layers:
+            if layer.attn.qkv.bias is None:
+                raise UserError(
+                    'key_bias=False of the backbone goes with qkv_bias=True: queries and values have one'
+                )
+            layer.attn.qkv = QueryValueBiasLinear(self.embed_dims)
 
     def _embed_visible(self, x: Tensor, mask: Tensor, num_hidden: int) -> Tensor:
         x, grid = self.patch_embed(x)

@@ -1,3 +1,4 @@
 from mmimg2vec.models.heads.feature_head import FeatureHead
+from mmimg2vec.models.heads.token_alignment_head import TokenAlignmentHead
 
-__all__ = ['FeatureHead']
+__all__ = ['FeatureHead', 'TokenAlignmentHead']

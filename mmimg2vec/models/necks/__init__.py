@@ -1,10 +1,12 @@
 from mmimg2vec.models.necks.cross_attention_decoder import CrossAttentionDecoder
 from mmimg2vec.models.necks.fusion import MultiLevelFusion
+from mmimg2vec.models.necks.latent_regressor import LatentRegressor
 from mmimg2vec.models.necks.self_attention_decoder import SelfAttentionDecoder
 from mmimg2vec.models.necks.simple_feature_pyramid import SimpleFeaturePyramid
 
 __all__ = [
     'CrossAttentionDecoder',
+    'LatentRegressor',
     'MultiLevelFusion',
     'SelfAttentionDecoder',
     'SimpleFeaturePyramid',

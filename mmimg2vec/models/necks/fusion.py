@@ -44,6 +44,11 @@ class MultiLevelFusion(BaseModule):
         """Shares of the blocks, ``(len(blocks),)``, summing to one."""
         return self.proj_weights.flatten().softmax(dim=0)
 
+    def shares(self) -> dict[str, Tensor]:
+        """The blocks' shares under names for the log, ``fusion_weight_{block}``, without gradients."""
+        weights = self.weights.detach()
+        return {f'fusion_weight_{b}': w for b, w in zip(self.blocks, weights, strict=True)}
+
     def forward(self, tokens: Sequence[Tensor]) -> Tensor:
         """Fuse the blocks' tokens: ``len(blocks)`` x ``(B, N, C)`` -> ``(B, N, C)``."""
         *inner, last = tokens

@@ -1,18 +1,22 @@
-"""Any mmpretrain backbone as teacher."""
+"""Any image backbone as teacher: of mmpretrain, timm or transformers, or of an earlier run."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmimg2vec.errors import UserError
 from mmimg2vec.models.target_generators.base import TargetGenerator, TargetLayout, freeze
 from mmimg2vec.models.target_generators.normalisation import NORMALISATIONS, normalise
+from mmimg2vec.models.target_generators.outline import Outline, outline_teacher
+from mmimg2vec.models.target_generators.run_teacher import teacher_from_run
 from mmimg2vec.models.target_generators.teacher import (
     build_teacher,
     check_features,
@@ -22,9 +26,6 @@ from mmimg2vec.models.target_generators.teacher import (
 from mmimg2vec.models.utils import map_to_tokens
 from mmimg2vec.models.utils.weights import fill_module, fingerprint
 from mmimg2vec.registry import MODELS
-
-IMAGENET_MEAN = (123.675, 116.28, 103.53)
-IMAGENET_STD = (58.395, 57.12, 57.375)
 
 
 @MODELS.register_module()
@@ -39,19 +40,25 @@ class BackboneTargetGenerator(TargetGenerator):
     The last of the backbone's outputs is the target; an earlier stage is asked for with the backbone's own options
     (``num_stages=3, out_indices=(2,)`` of a ResNet). Three ways bring its map onto the student's grid: ``output_stride``
     (a ResNet's last stages dilated, exactly), ``input_size`` (the teacher sees the image at another size) and
-    ``resample``. The pooled feature is the class token where the teacher has one, else the mean of the map.
+    ``resample``. The pooled feature is the class token where the teacher has one, else the mean of the map. What was
+    worked out, normalisation included, stands in the log when the model is built.
 
     Args:
-        teacher: Config of the backbone, with its scope (``type='mmpretrain.ResNet'``). Its weights come from
-            ``init_cfg=dict(type='Pretrained', checkpoint=..., prefix=...)``; the prefix is found when left out.
+        teacher: Config of the backbone, with its scope: ``type='mmpretrain.ResNet'`` or another of mmpretrain,
+            ``'mmimg2vec.TimmTeacher'``, ``'mmimg2vec.TransformersTeacher'``. Its weights come from
+            ``init_cfg=dict(type='Pretrained', checkpoint=..., prefix=..., sha256=...)``; the prefix is found when left
+            out, the SHA-256 (its first eight digits or more) verified when given. Or the path of the ``backbone.pth``
+            of an earlier run, whose config then says what the backbone is.
         output_stride: Stride that the teacher's map shall have; its last stages are dilated to reach it.
-        input_size: Side, or (height, width), to which the teacher's copy of the images is resized (bicubic).
+        input_size: Side, or (height, width), to which the teacher's copy of the images is resized (bicubic). None: a
+            vision transformer gets the size at which its patches are the student's, other networks the student's
+            size; a network that takes its own size only gets that.
         resample: How a map of another grid is brought onto the student's: ``'bilinear'`` (upsampling), ``'area'``
             (averages) or None, where such a teacher is an error.
         normalisation: Of the targets: ``'none'``, ``'layer'``, ``'batch'`` or ``'whiten'``; see
             :func:`~mmimg2vec.models.target_generators.normalisation.normalise`. The pooled feature is whitened per
             channel only, as a batch holds too few images for more. Default: the project's choice.
-        mean: The teacher's own mean of RGB, in grey levels 0 to 255.
+        mean: The teacher's own mean of RGB, in grey levels 0 to 255. None: what the network says, else ImageNet's.
         std: The teacher's own standard deviation, likewise.
         rgb_channels: Which of the student's channels are red, green and blue. None: the three there are, or a
             single one three times, or the first three of more (after the preprocessor's ``to_rgb``).
@@ -67,13 +74,13 @@ class BackboneTargetGenerator(TargetGenerator):
 
     def __init__(
         self,
-        teacher: dict[str, Any],
+        teacher: dict[str, Any] | str,
         output_stride: int | None = None,
         input_size: int | tuple[int, int] | None = None,
         resample: str | None = None,
         normalisation: str = 'layer',
-        mean: Sequence[float] = IMAGENET_MEAN,
-        std: Sequence[float] = IMAGENET_STD,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
         rgb_channels: Sequence[int] | None = None,
         random_weights: int | None = None,
         dtype: str = 'float32',
@@ -81,6 +88,14 @@ class BackboneTargetGenerator(TargetGenerator):
         compile: bool = False,
     ) -> None:
         super().__init__()
+        if isinstance(teacher, str):
+            found = teacher_from_run(teacher)
+            teacher = found['teacher']
+            mean, std = (found.get('mean'), found.get('std')) if mean is None else (mean, std)
+        if (mean is None) != (std is None):
+            raise UserError(
+                'target_generator: give mean and std of the teacher together, or neither'
+            )
         self.teacher_cfg = dict(teacher)
         self.weights_cfg = self.teacher_cfg.pop('init_cfg', None)
         if (self.weights_cfg is None) == (random_weights is None):
@@ -100,8 +115,8 @@ class BackboneTargetGenerator(TargetGenerator):
         self.dtype = getattr(torch, dtype)
         self.fold_batchnorm = fold_batchnorm
         self.compile_teacher = compile
-        self.teacher_mean = torch.tensor(mean, dtype=torch.float32)
-        self.teacher_std = torch.tensor(std, dtype=torch.float32)
+        self.mean_and_std = None if mean is None else (tuple(mean), tuple(std))
+        self.outline: Outline | None = None
         self.teacher: nn.Module | None = None
         self.patch_size: tuple[int, int] | None = None
         self.img_size: tuple[int, int] | None = None
@@ -110,7 +125,7 @@ class BackboneTargetGenerator(TargetGenerator):
     def connect(
         self, patch_size: tuple[int, int], in_channels: int, mean: Tensor | None, std: Tensor | None
     ) -> None:
-        """Work out the step from the student's normalisation to the teacher's; see the base class.
+        """Take note of the student's patches and normalisation; see the base class.
 
         Raises:
             UserError: No rule makes RGB of the student's channels.
@@ -122,33 +137,27 @@ class BackboneTargetGenerator(TargetGenerator):
                 f'the teacher reads RGB and the student {in_channels} channels (rgb_channels={self.rgb_channels}); '
                 'say which of them are red, green and blue with target_generator.rgb_channels'
             )
-        index = torch.tensor(channels)
-        mean = torch.zeros(in_channels) if mean is None else mean.flatten()
-        std = torch.ones(in_channels) if std is None else std.flatten()
-        # x * std_s + mean_s are grey levels; minus mean_t, over std_t is what the teacher was trained on.
-        scale = std[index] / self.teacher_std
-        shift = (mean[index] - self.teacher_mean) / self.teacher_std
-        self.register_buffer(
-            'scale', scale.view(1, 3, 1, 1).to(self._probe.device), persistent=False
-        )
-        self.register_buffer(
-            'shift', shift.view(1, 3, 1, 1).to(self._probe.device), persistent=False
-        )
-        self.register_buffer('channel_index', index.to(self._probe.device), persistent=False)
+        self.channels = channels
         self.all_channels = channels == tuple(range(in_channels))
+        self.student_mean = torch.zeros(in_channels) if mean is None else mean.flatten()
+        self.student_std = torch.ones(in_channels) if std is None else std.flatten()
 
     def describe(self, img_size: tuple[int, int]) -> TargetLayout:
-        """Grid and widths, worked out on the meta device; see the base class."""
+        """Grid, widths, image size and normalisation, worked out without weights; see the base class."""
         self.img_size = tuple(img_size)
-        size = self.input_size or self.img_size
-        try:
-            with torch.device('meta'):
-                tokens, grid, pooled = read_features(self._build(), torch.zeros(1, 3, *size))
-        except (NotImplementedError, RuntimeError):
-            # Some networks compute numbers while they are built, which the meta device cannot.
-            with torch.device('cpu'), torch.no_grad():
-                tokens, grid, pooled = read_features(self._build(), torch.zeros(1, 3, *size))
         wanted = self._student_grid(*self.img_size)
+        # A grid that will be resampled, or dilated, is not reached by another size of the images.
+        adapts = self.resample is None and self.output_stride is None
+        outline = outline_teacher(
+            self._build,
+            self.input_size or self.img_size,
+            wanted if adapts else None,
+            fixed=self.input_size is not None,
+        )
+        if self.mean_and_std is not None:
+            mean, std = self.mean_and_std
+            outline = replace(outline, mean=mean, std=std, known_from='the config')
+        self.outline, size, grid = outline, outline.size, outline.grid
         if self.output_stride and grid != tuple(math.ceil(n / self.output_stride) for n in size):
             raise UserError(
                 f'target_generator.output_stride={self.output_stride} cannot be reached: dilated, the teacher gives '
@@ -161,7 +170,9 @@ class BackboneTargetGenerator(TargetGenerator):
                 f'student has {wanted[0]} x {wanted[1]}; set target_generator.output_stride (ResNet), '
                 "target_generator.input_size, or target_generator.resample='bilinear'"
             )
-        return TargetLayout(wanted, tokens.shape[-1], pooled.shape[-1])
+        self._set_normalisation(outline.mean, outline.std)
+        print_log(f'Teacher {outline}', logger='current')
+        return TargetLayout(wanted, outline.channels, outline.pooled_channels)
 
     def load(self) -> None:
         """Build and fill the teacher, check it on one image, fold, freeze; a second call does nothing.
@@ -173,7 +184,15 @@ class BackboneTargetGenerator(TargetGenerator):
             return
         teacher = self._build()
         if self.weights_cfg is not None:
-            fill_module(teacher, self.weights_cfg['checkpoint'], self.weights_cfg.get('prefix'))
+            fill_module(
+                getattr(
+                    teacher, 'network', teacher
+                ),  # names in a file are those of the library's network
+                self.weights_cfg['checkpoint'],
+                self.weights_cfg.get('prefix'),
+                self.weights_cfg.get('sha256'),
+                getattr(teacher, 'convert_weights', None),
+            )
         self._fingerprint = fingerprint(teacher)
         if self.fold_batchnorm:
             teacher = fold_batchnorm(teacher, self._probe_image())
@@ -212,14 +231,25 @@ class BackboneTargetGenerator(TargetGenerator):
     def _probe_image(self, device: torch.device | str = 'cpu') -> Tensor:
         """One noisy image of the teacher's input size, always the same."""
         generator = torch.Generator().manual_seed(0)
-        size = self.input_size or self.img_size
-        return torch.randn(1, 3, *size, generator=generator).to(device)
+        return torch.randn(1, 3, *self.outline.size, generator=generator).to(device)
+
+    def _set_normalisation(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        index, device = torch.tensor(self.channels), self._probe.device
+        mean, std = torch.tensor(mean), torch.tensor(std)
+        # x * std_s + mean_s are grey levels; minus mean_t, over std_t is what the teacher was trained on.
+        scale = self.student_std.to(index.device)[index] / std
+        shift = (self.student_mean.to(index.device)[index] - mean) / std
+        self.register_buffer('scale', scale.view(1, 3, 1, 1).to(device), persistent=False)
+        self.register_buffer('shift', shift.view(1, 3, 1, 1).to(device), persistent=False)
+        self.register_buffer('channel_index', index.to(device), persistent=False)
 
     def _teacher_images(self, images: Tensor) -> Tensor:
+        given = tuple(images.shape[-2:])
         images = images.float() if self.all_channels else images[:, self.channel_index].float()
         images = images * self.scale + self.shift
-        if self.input_size is not None and tuple(images.shape[-2:]) != self.input_size:
-            images = F.interpolate(images, self.input_size, mode='bicubic', align_corners=False)
+        size = self.outline.size
+        if given != size and (self.input_size is not None or size != self.img_size):
+            images = F.interpolate(images, size, mode='bicubic', align_corners=False)
         return images.to(self.dtype, memory_format=torch.channels_last)
 
     def _student_grid(self, height: int, width: int) -> tuple[int, int]:

@@ -12,7 +12,8 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmimg2vec.errors import UserError
-from mmimg2vec.models.utils import dilate_stages, map_to_tokens, stage_stride
+from mmimg2vec.models.target_generators.features import Features, from_map, from_tokens
+from mmimg2vec.models.utils import dilate_stages, stage_stride
 from mmimg2vec.registry import MODELS
 
 # The stem of a ResNet strides by so much; `describe` of the target generator notices where one does not.
@@ -41,7 +42,7 @@ def build_teacher(
             raise UserError(
                 f'the teacher {cfg.get("type")!r} needs a package that is missing ({error}); install it with pip'
             ) from error
-        except (KeyError, TypeError, AssertionError) as error:
+        except (KeyError, TypeError, AssertionError, ValueError) as error:
             raise UserError(
                 f'the teacher {cfg.get("type")!r} cannot be built: {error}; check target_generator.teacher'
             ) from error
@@ -55,36 +56,40 @@ def build_teacher(
     return teacher
 
 
-def read_features(teacher: nn.Module, images: Tensor) -> tuple[Tensor, tuple[int, int], Tensor]:
+def read_features(teacher: nn.Module, images: Tensor) -> Features:
     """Run a teacher and bring its last output into one form.
 
     Args:
-        teacher: Gives a map ``(B, C, h, w)`` or tokens ``(B, N, C)``, alone or as the last of several.
+        teacher: Gives :class:`Features`, a map ``(B, C, h, w)`` or tokens ``(B, N, C)``, the latter two alone or as the
+            last of several.
         images: ``(B, 3, H, W)``, normalised as the teacher wants them.
-
-    Returns:
-        Tokens ``(B, L, C)`` in raster order, their grid, and the feature of the whole image ``(B, C)``: the class
-        token where there is one, else the mean of the tokens.
 
     Raises:
         UserError: The output has another form.
     """
     output = teacher(images)
+    if isinstance(output, Features):
+        return output
     output = output[-1] if isinstance(output, tuple | list) else output
     if output.ndim == 4:
-        tokens = map_to_tokens(output)
-        return tokens, tuple(output.shape[-2:]), tokens.float().mean(dim=1)
-    if output.ndim != 3:
+        return from_map(output)
+    stride = token_stride(teacher)
+    if output.ndim != 3 or stride is None:
         raise UserError(
             f'the teacher {type(teacher).__name__} gives {output.ndim}-dimensional features; its last output has to '
             'be a map (B, C, H, W) or tokens (B, N, C): switch its pooling off (gap_before_final_norm=False of '
             'ConvNeXt)'
         )
     extra = getattr(teacher, 'num_extra_tokens', 0)
-    patches = output[:, extra:]
-    stride = teacher.patch_embed.projection.stride
-    grid = tuple(math.ceil(n / step) for n, step in zip(images.shape[-2:], stride, strict=True))
-    return patches, grid, output[:, 0] if extra else patches.float().mean(dim=1)
+    return from_tokens(output, extra, stride, images.shape[-2:], name=type(teacher).__name__)
+
+
+def token_stride(teacher: nn.Module) -> tuple[int, int] | None:
+    """Pixels between two tokens (down, across) of a plain vision transformer, None where there is no telling."""
+    if hasattr(teacher, 'token_stride'):
+        return teacher.token_stride
+    projection = getattr(getattr(teacher, 'patch_embed', None), 'projection', None)
+    return tuple(projection.stride) if hasattr(projection, 'stride') else None
 
 
 @torch.no_grad()

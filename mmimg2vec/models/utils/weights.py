@@ -3,26 +3,46 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 
 import torch
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
+from mmimg2vec.engine.checkpoint import load_verified
 from mmimg2vec.errors import UserError
 
-# Layers under which released checkpoints keep the weights.
-_WRAPPERS = ('state_dict', 'model', 'teacher')
+# Layers around the weights that say nothing of them.
+_WRAPPERS = ('state_dict', 'model')
+# Of two copies of a network, the one whose prefix has the first part is what its authors evaluate, or recommend.
+_PREFERRED = (
+    ('encoder_q', 'encoder_k'),  # MoCo
+    ('base_encoder', 'momentum_encoder'),  # MoCo v3
+    ('teacher', 'student'),  # DINO, iBOT
+    ('backbone', 'target_net'),  # BYOL in OpenMMLab
+    ('visual', 'transformer'),  # CLIP: the image tower, the text tower
+)
 
 
-def load_weights(path: str) -> dict[str, Tensor]:
-    """Load the tensors of a checkpoint (a file, a URL or another mmengine scheme), unwrapped.
+def load_weights(path: str, sha256: str | None = None) -> dict[str, Tensor]:
+    """Load the tensors of a checkpoint (a file, a URL or another mmengine scheme) under their full names.
+
+    ``state_dict`` and ``model`` around them are taken off; tensors in other dicts, as DINO keeps ``teacher`` beside
+    ``student``, get the dict's name as a prefix.
+
+    Args:
+        path: Of the checkpoint; ``.safetensors`` or what ``torch.save`` writes.
+        sha256: That the file has to have, in hexadecimal (its first eight digits or more); None does not ask.
 
     Raises:
-        UserError: The file is missing, unreadable or holds no tensors.
+        UserError: The file is missing, unreadable, another one than ``sha256`` says, or holds no tensors.
     """
     try:
-        checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+        if sha256 is None:
+            checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+        else:
+            checkpoint = load_verified(path, sha256)
     except UserError:
         raise
     except Exception as error:
@@ -34,27 +54,47 @@ def load_weights(path: str) -> dict[str, Tensor]:
     for name in _WRAPPERS:
         if isinstance(checkpoint, Mapping) and isinstance(checkpoint.get(name), Mapping):
             checkpoint = checkpoint[name]
-    weights = checkpoint if isinstance(checkpoint, Mapping) else {}
-    weights = {key: value for key, value in weights.items() if isinstance(value, Tensor)}
+    weights = {}
+    for key, value in checkpoint.items() if isinstance(checkpoint, Mapping) else ():
+        inner = value.items() if isinstance(value, Mapping) else ()
+        weights.update({f'{key}.{k}': v for k, v in inner if isinstance(v, Tensor)})
+        if isinstance(value, Tensor):
+            weights[key] = value
     if not weights:
         raise UserError(f'the checkpoint {path!r} holds no tensors; name a file with model weights')
     return weights
 
 
-def find_prefix(module: nn.Module, weights: Mapping[str, Tensor], source: str) -> str:
-    """Find the prefix under which a checkpoint keeps this module, such as ``'module.encoder_q.'``.
+def find_prefix(
+    module: nn.Module, weights: Mapping[str, Tensor], source: str, ending: str = ''
+) -> str:
+    """Find the prefix under which a checkpoint keeps a network, such as ``'module.encoder_q.'``.
+
+    It is the one that has most of the module's names. Where two have them all, the one whose copy is evaluated by its
+    authors is taken (``base_encoder`` before ``momentum_encoder``, ``teacher`` before ``student`` ...).
+
+    Args:
+        module: The network.
+        weights: Of the checkpoint.
+        source: What to call it in errors.
+        ending: Only prefixes that end so.
 
     Raises:
-        UserError: Two prefixes hold the whole module; the config has to choose.
+        UserError: Two prefixes hold the network, and no rule chooses; the config has to.
     """
-    wanted = required_keys(module)
-    probe = wanted[0]
-    candidates = [key[: -len(probe)] for key in weights if f'.{key}'.endswith(f'.{probe}')]
-    if not candidates:
-        return ''
-    filled = {prefix: sum(prefix + key in weights for key in wanted) for prefix in candidates}
+    wanted = set(required_keys(module))
+    counts = Counter(
+        key[: len(key) - len(name)] for key in weights for name in _endings(key) if name in wanted
+    )
+    filled = {prefix: n for prefix, n in counts.items() if f'.{prefix}'.endswith(f'.{ending}')}
+    if not filled:
+        return ending
     best = max(filled.values())
     winners = sorted(prefix for prefix, count in filled.items() if count == best)
+    for first, second in _PREFERRED:
+        preferred = [p for p in winners if first in p.split('.')]
+        if preferred and any(second in p.split('.') for p in winners):
+            winners = preferred
     if len(winners) > 1:
         raise UserError(
             f'{source!r} holds the network {len(winners)} times, under the prefixes '
@@ -63,30 +103,50 @@ def find_prefix(module: nn.Module, weights: Mapping[str, Tensor], source: str) -
     return winners[0]
 
 
-def fill_module(module: nn.Module, path: str, prefix: str | None = None) -> None:
+def fill_module(
+    module: nn.Module,
+    path: str,
+    prefix: str | None = None,
+    sha256: str | None = None,
+    convert: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
+) -> str:
     """Fill every parameter and buffer of a module from a checkpoint; further entries of the checkpoint are ignored.
 
     Args:
         module: The network to fill, in place.
         path: Checkpoint: file, URL or another mmengine scheme.
-        prefix: Prefix of the network's keys; None finds it.
+        prefix: Prefix of the network's keys, or its end; None finds it.
+        sha256: As :func:`load_weights`.
+        convert: Turns the weights, without their prefix, into those of the module.
+
+    Returns:
+        The prefix that was taken.
 
     Raises:
         UserError: Something stays unfilled or has another shape.
     """
-    weights = load_weights(path)
-    if prefix is None:
-        prefix = find_prefix(module, weights, path)
-    elif prefix and not prefix.endswith('.'):
-        prefix += '.'
+    weights = load_weights(path, sha256)
+    ending = f'{prefix.rstrip(".")}.' if prefix else ''
+    if prefix == '' or (ending and any(key.startswith(ending) for key in weights)):
+        prefix = ending
+    else:
+        prefix = find_prefix(module, weights, path, ending)
     selected = {
         key[len(prefix) :]: value for key, value in weights.items() if key.startswith(prefix)
     }
+    if convert is not None:
+        try:
+            selected = convert(selected)
+        except (KeyError, RuntimeError, AttributeError, IndexError) as error:
+            raise UserError(
+                f'{path!r} cannot be turned into weights of {_name(module)}: {type(error).__name__}: {error}; name '
+                'the checkpoint of this architecture'
+            ) from error
     own = module.state_dict()
     missing = [key for key in required_keys(module) if key not in selected]
     if missing:
         raise UserError(
-            f'{path!r} does not fill {type(module).__name__}: {len(missing)} of {len(required_keys(module))} '
+            f'{path!r} does not fill {_name(module)}: {len(missing)} of {len(required_keys(module))} '
             f'entries are missing (first: {missing[0]!r}; the file holds e.g. {sorted(weights)[0]!r}); '
             "name the checkpoint of this architecture, or the prefix of its keys with init_cfg['prefix']"
         )
@@ -95,9 +155,20 @@ def fill_module(module: nn.Module, path: str, prefix: str | None = None) -> None
         module.load_state_dict({key: selected[key] for key in own if key in selected}, strict=False)
     except RuntimeError as error:
         raise UserError(
-            f'{path!r} does not fit {type(module).__name__}: {_first_mismatch(error)}; name the checkpoint of this '
+            f'{path!r} does not fit {_name(module)}: {_first_mismatch(error)}; name the checkpoint of this '
             'architecture'
         ) from error
+    return prefix
+
+
+def _endings(key: str) -> list[str]:
+    """A name, and what is left of it after each of its dots."""
+    parts = key.split('.')
+    return ['.'.join(parts[i:]) for i in range(len(parts))]
+
+
+def _name(module: nn.Module) -> str:
+    return type(module).__name__
 
 
 def _first_mismatch(error: RuntimeError) -> str:

@@ -1,0 +1,138 @@
+"""Block-wise masks with an exact count."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from mmimg2vec.datasets.errors import DataError
+from mmimg2vec.datasets.transforms.masking import RandomTokenMask
+from mmimg2vec.registry import TRANSFORMS
+
+# Draws of a block that fits before the rest is hidden patch by patch.
+_ATTEMPTS = 10
+
+
+def draw_block(
+    grid: tuple[int, int], area: tuple[float, float], aspect: tuple[float, float], rng: Any
+) -> tuple[int, int, int, int] | None:
+    """Draw a rectangle of patches: area uniform, aspect ratio uniform in its logarithm, place uniform.
+
+    Args:
+        grid: Rows and columns of the token grid.
+        area: Smallest and largest number of patches.
+        aspect: Smallest and largest ratio of height to width.
+        rng: ``numpy.random``, a ``RandomState`` or a ``Generator``.
+
+    Returns:
+        Top, left, height and width in patches; None where the draw, rounded to whole patches, is not within the limits
+        or does not fit the grid.
+    """
+    wanted = rng.uniform(*area)
+    ratio = math.exp(rng.uniform(math.log(aspect[0]), math.log(aspect[1])))
+    height, width = round(math.sqrt(wanted * ratio)), round(math.sqrt(wanted / ratio))
+    top, left = (rng.uniform(0, 1) for _ in range(2))
+    fits = 0 < height <= grid[0] and 0 < width <= grid[1]
+    if not fits or height * width < area[0] or not aspect[0] <= height / width <= aspect[1]:
+        return None
+    return int(top * (grid[0] - height + 1)), int(left * (grid[1] - width + 1)), height, width
+
+
+def block_token_mask(
+    grid: tuple[int, int],
+    num_hidden: int,
+    min_block: int = 16,
+    aspect: tuple[float, float] = (0.3, 3.3),
+    rng: Any = np.random,
+) -> np.ndarray:
+    """Hide exactly ``num_hidden`` patches, block by block (BEiT, arXiv 2106.08254, algorithm 1).
+
+    Blocks may overlap; none hides more than is left to hide. Where no further block fits, the few patches that are left
+    to hide are drawn one by one, as CAE v2's official code does.
+
+    Args:
+        grid: Rows and columns of the token grid.
+        num_hidden: How many patches to hide.
+        min_block: Patches in the smallest block.
+        aspect: Smallest and largest ratio of a block's height to its width.
+        rng: ``numpy.random``, a ``RandomState`` or a ``Generator``.
+
+    Returns:
+        bool (L,), True = hidden, in raster order.
+    """
+    mask = np.zeros(grid, dtype=bool)
+    failed = 0
+    while (missing := num_hidden - int(mask.sum())) and failed < _ATTEMPTS:
+        failed += 1
+        block = draw_block(grid, (min_block, max(min_block, missing)), aspect, rng)
+        if block is None:
+            continue
+        top, left, height, width = block
+        view = mask[top : top + height, left : left + width]
+        if 0 < view.size - int(view.sum()) <= missing:
+            view[:] = True
+            failed = 0
+    mask = mask.ravel()
+    visible = np.flatnonzero(~mask)
+    mask[visible[rng.permutation(len(visible))[:missing]]] = True
+    return mask
+
+
+@TRANSFORMS.register_module()
+class BlockTokenMask(RandomTokenMask):
+    """Adds a block-wise mask over the patches of the image, with the same count in every sample.
+
+    Keys as :class:`RandomTokenMask`. Source: CAE v2's official code (blocks of at least 16 patches, aspect 0.3 to 3.3).
+
+    Args:
+        patch_size: Side of a patch in pixels, or (height, width).
+        mask_ratio: Share of hidden patches, inside (0, 1); round(L * mask_ratio) are hidden. ``98 / 196`` for ViT-B.
+        min_block: Patches in the smallest block.
+        aspect: Smallest and largest ratio of a block's height to its width.
+
+    Raises:
+        DataError: An option is out of range; or, at the first image, as :class:`RandomTokenMask`, or fewer patches are
+            hidden than the smallest block has.
+    """
+
+    def __init__(
+        self,
+        patch_size: int | tuple[int, int],
+        mask_ratio: float = 0.5,
+        min_block: int = 16,
+        aspect: tuple[float, float] = (0.3, 3.3),
+    ) -> None:
+        super().__init__(patch_size, mask_ratio)
+        if min_block < 1:
+            raise DataError(
+                f'min_block={min_block} of BlockTokenMask has to be 1 or more (16 in CAE v2)'
+            )
+        if len(aspect) != 2 or not 0 < aspect[0] <= aspect[1]:
+            raise DataError(
+                f'aspect={tuple(aspect)} of BlockTokenMask: name the smallest and the largest height / width, such as '
+                '(0.3, 3.3)'
+            )
+        self.min_block = min_block
+        self.aspect = tuple(aspect)
+
+    def transform(self, results: dict) -> dict:
+        """Add ``mask`` and ``token_rank`` to the results."""
+        height, width = results['img'].shape[:2]
+        num_tokens, num_hidden = self.count(height, width)
+        if num_hidden < self.min_block:
+            raise DataError(
+                f'mask_ratio={self.mask_ratio} hides {num_hidden} of {num_tokens} tokens, fewer than the smallest '
+                f'block has, {self.min_block}: lower min_block or raise mask_ratio'
+            )
+        grid = (height // self.patch_size[0], width // self.patch_size[1])
+        results['mask'] = block_token_mask(grid, num_hidden, self.min_block, self.aspect)
+        results['token_rank'] = np.random.permutation(num_tokens)
+        return results
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(patch_size={self.patch_size}, mask_ratio={self.mask_ratio}, '
+            f'min_block={self.min_block}, aspect={self.aspect})'
+        )

@@ -1,0 +1,66 @@
+"""CAE v2: a context autoencoder aligned with CLIP's tokens, visible ones included."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from mmimg2vec.errors import UserError
+from mmimg2vec.models.algorithms.base import MaskedImageModel
+from mmimg2vec.registry import MODELS
+
+
+@MODELS.register_module()
+class CAEv2(MaskedImageModel):
+    """CAE v2 (arXiv 2211.09799), as the official code computes it.
+
+    ::
+
+        inputs ─┬──────────────► target_generator (frozen CLIP) ──────────────► tokens, class token
+                └─ mask ─► backbone ─► norm ─► latents ─► neck ─► prediction ─► head ─► loss
+                                                           └─► class token ──────┘
+
+    Where the head compares visible patches only, the regressor of hidden ones is neither run nor trained.
+
+    Args:
+        **kwargs: As :class:`MaskedImageModel`; the neck is a ``mmimg2vec.LatentRegressor``, the head a
+            ``mmimg2vec.TokenAlignmentHead``.
+
+    Raises:
+        UserError: Parts that do not fit one another.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        for name, part, wanted, method in (
+            ('neck', self.neck, 'LatentRegressor', 'predict_class'),
+            ('head', self.head, 'TokenAlignmentHead', 'class_token'),
+        ):
+            if not hasattr(part, method):
+                raise UserError(
+                    f'model.{name} of CAEv2 is a {type(part).__name__}; it has to be a mmimg2vec.{wanted}'
+                )
+        if not self.backbone.with_cls_token:
+            raise UserError(
+                'CAEv2 aligns the class token: leave model.backbone.with_cls_token at True'
+            )
+        widths = self.head.pooled_channels, self.neck.out_channels
+        if self.head.class_token and widths[0] != widths[1]:
+            raise UserError(
+                f"the target's class token is {widths[0]} wide and its patches {widths[1]}; set head.class_token=False"
+            )
+        self.regresses = self.head.supervision != 'visible'
+        if not self.regresses:
+            self.neck.freeze_regressor()
+
+    def loss(
+        self, inputs: Tensor, mask: Tensor, num_hidden: int, token_rank: Tensor | None
+    ) -> dict[str, Tensor]:
+        """Losses of a masked batch; arguments as :meth:`MaskedImageModel.forward`."""
+        target = self.target_generator(inputs)
+        latents = self.encode(inputs, mask, num_hidden)
+        positions = self.head.positions(mask, num_hidden, token_rank)
+        prediction = self.neck(latents, mask, positions, num_hidden, self.regresses)
+        class_token = self.neck.predict_class(latents)
+        return self.head.loss(prediction, positions, class_token, target)

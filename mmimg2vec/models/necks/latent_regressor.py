@@ -1,0 +1,208 @@
+"""CAE v2's latent regressor: the tokens of hidden patches, regressed from those of the visible ones."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn.bricks import DropPath
+from mmengine.model import BaseModule
+from mmpretrain.models.utils import LayerScale
+from torch import Tensor, nn
+
+from mmimg2vec.models.utils import (
+    check_heads,
+    gather_tokens,
+    sincos_position_embedding,
+    split_indices,
+)
+from mmimg2vec.registry import MODELS
+
+_EPS = 1e-6  # of every LayerNorm
+
+
+class RegressorBlock(nn.Module):
+    """Cross-attention and MLP on the hidden tokens, as CAE v2's official code has them.
+
+    The residual around the MLP starts from the *normalised* tokens, and the hidden tokens are among the keys and values.
+
+    Args:
+        dims: Width of the tokens.
+        num_heads: Attention heads.
+        mlp_ratio: Hidden width of the MLP over ``dims``.
+        drop_path_rate: Share of samples whose branches are dropped in training.
+        layer_scale_init_value: First value of the two branches' weights; 0 leaves them at one, untrained.
+    """
+
+    def __init__(
+        self,
+        dims: int,
+        num_heads: int,
+        mlp_ratio: float,
+        drop_path_rate: float,
+        layer_scale_init_value: float,
+    ) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.norm_query = nn.LayerNorm(dims, eps=_EPS)
+        self.norm_key = nn.LayerNorm(dims, eps=_EPS)
+        self.norm_value = nn.LayerNorm(dims, eps=_EPS)
+        self.query = nn.Linear(dims, dims)
+        self.key = nn.Linear(dims, dims, bias=False)
+        self.value = nn.Linear(dims, dims)
+        self.proj = nn.Linear(dims, dims)
+        self.gamma1 = LayerScale(dims, layer_scale_init_value or 1.0)
+        self.norm_mlp = nn.LayerNorm(dims, eps=_EPS)
+        hidden = int(mlp_ratio * dims)
+        self.mlp = nn.Sequential(nn.Linear(dims, hidden), nn.GELU(), nn.Linear(hidden, dims))
+        self.gamma2 = LayerScale(dims, layer_scale_init_value or 1.0)
+        self.drop_path = DropPath(drop_path_rate)
+        if not layer_scale_init_value:
+            self.gamma1.requires_grad_(False)
+            self.gamma2.requires_grad_(False)
+
+    def forward(self, x: Tensor, visible: Tensor, place: Tensor, context_place: Tensor) -> Tensor:
+        """Update the hidden tokens.
+
+        Args:
+            x: Hidden tokens ``(B, M, C)``.
+            visible: Visible tokens ``(B, V, C)``.
+            place: Position embeddings of the hidden tokens ``(B, M, C)``.
+            context_place: Those of visible and hidden tokens ``(B, V + M, C)``.
+
+        Returns:
+            ``(B, M, C)``.
+        """
+        context = torch.cat((visible, x), dim=1)
+        query = self.query(self.norm_query(x + place))
+        key = self.key(self.norm_key(context + context_place))
+        value = self.value(self.norm_value(context))
+        x = x + self.drop_path(self.gamma1(self._attend(query, key, value)))
+        x = self.norm_mlp(x)
+        return x + self.drop_path(self.gamma2(self.mlp(x)))
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        # (B, N, C) -> (B, heads, N, C / heads)
+        heads = [x.unflatten(2, (self.num_heads, -1)).transpose(1, 2) for x in (query, key, value)]
+        return self.proj(F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2))
+
+
+@MODELS.register_module()
+class LatentRegressor(BaseModule):
+    """Predicts target features of hidden patches, of visible ones and of the class token (CAE v2, arXiv 2211.09799).
+
+    ::
+
+        latents (B, 1 + V, in_channels) -> embed ─┬─ class token ───────────────────────────────┐
+                                                  ├─ visible (B, V, C) ──────────────┬──────────┤
+        mask_token (B, M, C) ─────────────────────┴─► blocks (+ positions) ─► hidden ┴─ norm ─► pred
+
+    One LayerNorm and one linear layer serve all three. The visible tokens are never changed by the blocks, and the
+    class token takes no part in them. Exactly the official code; positions are fixed 2-D sine-cosine.
+
+    Args:
+        in_channels: Width of the latents; the algorithm fills it in.
+        out_channels: Width of the target tokens; the algorithm fills it in.
+        grid: Rows and columns of the token grid; the algorithm fills it in.
+        embed_dims: Width inside, divisible by 4 and by ``num_heads``; one other than ``in_channels`` puts a Linear and
+            a LayerNorm before.
+        depth: Number of blocks.
+        num_heads: Attention heads.
+        mlp_ratio: Hidden width of the MLPs over ``embed_dims``.
+        drop_path_rate: Drop-path rate of the last block; it grows linearly from 0.
+        layer_scale_init_value: First value of the branches' weights; 0 leaves them at one, untrained.
+
+    Raises:
+        UserError: The width does not divide into the heads.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        grid: tuple[int, int],
+        embed_dims: int = 768,
+        depth: int = 4,
+        num_heads: int = 12,
+        mlp_ratio: float = 4.0,
+        drop_path_rate: float = 0.0,
+        layer_scale_init_value: float = 0.1,
+        init_cfg: dict | list | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        check_heads(embed_dims, num_heads)
+        self.grid = tuple(grid)
+        self.out_channels = out_channels
+        if embed_dims == in_channels:
+            self.embed = nn.Identity()
+        else:
+            norm = nn.LayerNorm(embed_dims, eps=_EPS)
+            self.embed = nn.Sequential(nn.Linear(in_channels, embed_dims), norm)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, embed_dims))
+        table = sincos_position_embedding(self.grid, embed_dims, class_token=False)
+        self.register_buffer('position_embedding', table, persistent=False)
+        self.blocks = nn.ModuleList(
+            RegressorBlock(
+                embed_dims,
+                num_heads,
+                mlp_ratio,
+                drop_path_rate * index / max(depth - 1, 1),
+                layer_scale_init_value,
+            )
+            for index in range(depth)
+        )
+        self.norm = nn.LayerNorm(embed_dims, eps=_EPS)
+        self.pred = nn.Linear(embed_dims, out_channels)
+
+    def init_weights(self) -> None:
+        """Initialise the mask token as MAE's; the rest follows the algorithm's ``init_cfg``."""
+        super().init_weights()
+        nn.init.normal_(self.mask_token, std=0.02)
+
+    def freeze_regressor(self) -> None:
+        """Take what regresses hidden tokens out of training, for a loss on visible tokens alone.
+
+        Parameters that never get a gradient would make DDP wait for it.
+        """
+        self.mask_token.requires_grad_(False)
+        self.blocks.requires_grad_(False)
+
+    def forward(
+        self,
+        latents: Tensor,
+        mask: Tensor,
+        positions: Tensor,
+        num_hidden: int,
+        regress: bool = True,
+    ) -> Tensor:
+        """Predict the target features at the given positions.
+
+        Args:
+            latents: ``(B, 1 + V, in_channels)``: class token, visible patches in raster order.
+            mask: ``(B, L)`` bool, ``True`` = hidden.
+            positions: ``(B, P)`` raster indices of the patches to predict.
+            num_hidden: Hidden patches per sample.
+            regress: False saves the blocks, where none of the positions is hidden.
+
+        Returns:
+            ``(B, P, out_channels)``.
+        """
+        visible_index, hidden_index = split_indices(mask, num_hidden)
+        order = torch.cat((visible_index, hidden_index), dim=1)
+        tokens = self.embed(latents[:, 1:])
+        if regress:
+            tokens = torch.cat((tokens, self._regress(tokens, order, hidden_index)), dim=1)
+        # Where in [visible, hidden] each asked patch stands.
+        where = order.argsort(dim=1).gather(1, positions)
+        return self.pred(self.norm(gather_tokens(tokens, where)))
+
+    def predict_class(self, latents: Tensor) -> Tensor:
+        """Predict the target's class token: ``(B, 1 + V, in_channels)`` -> ``(B, out_channels)``."""
+        return self.pred(self.norm(self.embed(latents[:, 0])))
+
+    def _regress(self, visible: Tensor, order: Tensor, hidden_index: Tensor) -> Tensor:
+        context_place = gather_tokens(self.position_embedding, order)
+        place = context_place[:, visible.shape[1] :]
+        x = self.mask_token.expand(*hidden_index.shape, -1)
+        for block in self.blocks:
+            x = block(x, visible, place, context_place)
+        return x

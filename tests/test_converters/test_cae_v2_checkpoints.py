@@ -1,0 +1,170 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmpretrain.models.backbones import VisionTransformer
+
+from mmimg2vec import UserError
+from mmimg2vec.converters.cae_v2 import convert_checkpoint, to_authors, to_mmimg2vec
+from mmimg2vec.converters.files import convert_file
+from mmimg2vec.export import backbone_config
+from mmimg2vec.export.checkpoint import read_backbone
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / 'tests' / 'data' / 'golden').glob('*.npz'))
+
+
+def released(file):
+    """A checkpoint as the authors' code writes it: the optimizer's state beside the model."""
+    with np.load(file) as content:
+        state = {k[6:]: torch.from_numpy(content[k]) for k in content if k.startswith('state/')}
+    return {'model': state, 'optimizer': {'state': {0: {'step': 3}}}, 'epoch': 299}
+
+
+@pytest.fixture(params=FILES, ids=lambda file: file.stem)
+def theirs(request):
+    return released(request.param)
+
+
+def assert_identical(ours, theirs):
+    assert list(ours) == list(theirs)
+    for name, value in theirs.items():
+        assert ours[name].dtype == value.dtype and torch.equal(ours[name], value), name
+
+
+class TestRoundTrip:
+    def test_whole_model(self, theirs, tmp_path):
+        torch.save(theirs, tmp_path / 'a.pth')
+        for layout, source, target in (('mmimg2vec', 'a', 'b'), ('authors', 'b', 'c')):
+            convert_file(
+                tmp_path / f'{source}.pth',
+                tmp_path / f'{target}.pth',
+                lambda checkpoint, layout=layout: convert_checkpoint(
+                    checkpoint, layout, num_heads=4
+                ),
+            )
+        back = torch.load(tmp_path / 'c.pth', weights_only=True)
+        assert_identical(back['model'], theirs['model'])
+        assert 'regresser.norm.weight' in back['model'] and 'rd_pos_embed' in back['model']
+        assert {**back, 'model': 0} == {**theirs, 'model': 0}
+
+    def test_bare_weights(self, theirs):
+        bare = theirs['model']
+        ours = convert_checkpoint(bare, 'mmimg2vec', num_heads=4)
+        assert_identical(convert_checkpoint(ours, 'authors'), bare)
+
+    def test_encoder_alone(self, theirs):
+        ours = convert_checkpoint(theirs, 'mmimg2vec', 'encoder', num_heads=4)
+        assert all(name.startswith('backbone.') for name in ours['state_dict'])
+        back = convert_checkpoint(ours, 'authors', 'encoder')['model']
+        encoder = {k: v for k, v in theirs['model'].items() if k.startswith('encoder.')}
+        assert_identical(back, encoder)
+        assert 'encoder.pos_embed' in back
+
+    def test_half_precision(self, theirs):
+        state = {name: value.half() for name, value in theirs['model'].items()}
+        assert_identical(to_authors(*to_mmimg2vec(state)), to_authors(*to_mmimg2vec(state)))
+        ours = convert_checkpoint(state, 'mmimg2vec', num_heads=4)
+        assert_identical(convert_checkpoint(ours, 'authors'), state)
+
+    def test_ours_first(self, theirs):
+        """A model that was trained here has no unused keys of theirs: they are made."""
+        ours, _ = to_mmimg2vec(theirs['model'])
+        there = convert_checkpoint({'state_dict': ours, 'meta': {}}, 'authors')['model']
+        assert set(there) == set(theirs['model'])
+        torch.testing.assert_close(there['rd_pos_embed'], theirs['model']['rd_pos_embed'])
+        again, unused = to_mmimg2vec(there)
+        assert {k: v.shape for k, v in again.items()} == {k: v.shape for k, v in ours.items()}
+        assert all(torch.equal(again[name], value) for name, value in ours.items())
+        assert len(unused) == 3
+
+
+def test_encoder_starts_downstream_models(theirs, tmp_path):
+    ours = convert_checkpoint(theirs, 'mmimg2vec', 'encoder', num_heads=4)
+    torch.save(ours, tmp_path / 'backbone.pth')
+    config = backbone_config(tmp_path / 'backbone.pth')
+    assert config['layer_scale_init_value'] > 0 and config['arch']['num_heads'] == 4
+    model = read_backbone(tmp_path / 'backbone.pth').build()
+    assert isinstance(model, VisionTransformer)
+    assert model(torch.randn(1, 3, 64, 64))[-1].isfinite().all()
+
+
+def test_heads_of_the_authors_sizes_are_known(theirs):
+    with pytest.raises(UserError, match=r'48 wide is none of the authors. sizes'):
+        convert_checkpoint(theirs, 'mmimg2vec')
+
+
+def first_cae(state):
+    return {**state, 'alignment_encoder.cls_token': state['encoder.cls_token']}
+
+
+def first_cae_decoder(state):
+    return {**state, 'decoder.decoder_blocks.0.norm1.weight': torch.ones(4)}
+
+
+def of_another_kind(state):
+    return {'layer1.0.weight': torch.ones(3)}
+
+
+def unknown(state):
+    return {**state, 'encoder.relative_position_bias': torch.ones(3)}
+
+
+def other_positions(state):
+    return {**state, 'rd_pos_embed': state['rd_pos_embed'] + 0.1}
+
+
+def no_value_bias(state):
+    return {k: v for k, v in state.items() if k != 'encoder.blocks.1.attn.v_bias'}
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'message'),
+    [
+        (first_cae, 'checkpoint of the first CAE, not of CAE v2'),
+        (first_cae_decoder, 'checkpoint of the first CAE, not of CAE v2'),
+        (of_another_kind, 'no encoder.cls_token'),
+        (unknown, 'holds encoder.relative_position_bias'),
+        (other_positions, 'not the fixed sine-cosine table'),
+        (no_value_bias, 'q_bias, but not its counterpart'),
+    ],
+)
+def test_mistakes_are_one_line(spoil, message):
+    with pytest.raises(UserError, match=message) as caught:
+        convert_checkpoint(spoil(released(FILES[0])['model']), 'mmimg2vec', num_heads=4)
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('state', 'message'),
+    [
+        ({'encoder.cls_token': torch.ones(1)}, 'no checkpoint of mmimg2vec.CAEv2'),
+        (
+            {'backbone.cls_token': torch.ones(1), 'fusion.proj_weights': torch.ones(1)},
+            'fusion.proj_weights, a name that .* no place for',
+        ),
+    ],
+)
+def test_what_the_authors_cannot_take(state, message):
+    with pytest.raises(UserError, match=message):
+        to_authors(state)
+
+
+def test_command_line(tmp_path):
+    torch.save({'model': first_cae(released(FILES[0])['model'])}, tmp_path / 'first.pth')
+    command = [sys.executable, 'tools/model_converters/cae_v2.py', tmp_path / 'first.pth']
+    result = subprocess.run(
+        [*command, tmp_path / 'out.pth', '--to', 'mmimg2vec'],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', 'PATH': '/usr/bin:/bin'},
+    )
+    assert result.returncode == 2 and not (tmp_path / 'out.pth').exists()
+    lines = [line for line in result.stderr.splitlines() if 'error' in line]
+    assert len(lines) == 1 and 'first.pth' in lines[0] and 'first CAE' in lines[0]
+    assert 'Traceback' not in result.stderr

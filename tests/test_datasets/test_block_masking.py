@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+from mmimg2vec.datasets import BlockTokenMask, DataError, DrawKey, SeededDataset
+from mmimg2vec.datasets.transforms.block_masking import block_token_mask, draw_block
+from mmimg2vec.registry import DATASETS
+
+GRID = (14, 14)
+
+
+@pytest.mark.parametrize('hidden', [30, 49, 98, 16, 170])
+def test_exact_count(hidden):
+    rng = np.random.default_rng(hidden)
+    for _ in range(100):
+        mask = block_token_mask(GRID, hidden, rng=rng)
+        assert mask.dtype == bool and mask.shape == (196,) and mask.sum() == hidden
+
+
+def test_blocks_are_within_the_limits_and_the_grid():
+    rng = np.random.default_rng(0)
+    blocks = [draw_block(GRID, (16, 98), (0.3, 3.3), rng) for _ in range(3000)]
+    blocks = np.array([block for block in blocks if block is not None])
+    top, left, height, width = blocks.T
+    assert len(blocks) > 1000
+    assert (height * width >= 16).all()
+    ratio = height / width
+    assert ratio.min() >= 0.3 and ratio.max() <= 3.3 and ratio.min() < 0.5 and ratio.max() > 2
+    assert top.min() == left.min() == 0
+    assert (top + height).max() == (left + width).max() == 14
+    assert (top + height <= 14).all() and (left + width <= 14).all()
+
+
+def test_hidden_patches_lie_together():
+    """Of a block-wise mask far more neighbours are hidden than of as many single patches."""
+    rng = np.random.default_rng(0)
+
+    def neighbours(draw):
+        masks = np.stack([draw().reshape(GRID) for _ in range(200)])
+        pairs = (masks[:, 1:] & masks[:, :-1]).sum() / masks[:, :-1].sum()
+        return pairs
+
+    alone = neighbours(lambda: np.isin(np.arange(196), rng.permutation(196)[:49]))
+    assert alone < 0.3 and neighbours(lambda: block_token_mask(GRID, 49, rng=rng)) > 0.65
+
+
+def test_every_place_is_hidden_now_and_then():
+    rng = np.random.default_rng(0)
+    share = np.mean([block_token_mask(GRID, 49, rng=rng) for _ in range(500)], axis=0)
+    assert share.min() > 0.01 and share.max() < 0.6
+
+
+def test_transform_on_a_grid_that_is_not_square():
+    results = BlockTokenMask((8, 16), 0.5, min_block=4).transform(
+        dict(img=np.zeros((64, 96, 3), np.uint8))
+    )
+    assert results['mask'].shape == results['token_rank'].shape == (48,)
+    assert results['mask'].sum() == 24 and sorted(results['token_rank']) == list(range(48))
+
+
+@DATASETS.register_module()
+class Grey:
+    def full_init(self):
+        pass
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return BlockTokenMask(16, 98 / 196).transform(dict(img=np.zeros((224, 224, 3), np.uint8)))
+
+
+def test_a_function_of_seed_draw_and_index():
+    dataset = SeededDataset(Grey())
+    first = dataset[DrawKey(1, 2, 3)]
+    np.random.seed(5)
+    again = dataset[DrawKey(1, 2, 3)]
+    assert np.array_equal(first['mask'], again['mask'])
+    assert np.array_equal(first['token_rank'], again['token_rank'])
+    for other in (DrawKey(0, 2, 3), DrawKey(1, 0, 3), DrawKey(1, 2, 0)):
+        assert not np.array_equal(first['mask'], dataset[other]['mask'])
+
+
+@pytest.mark.parametrize(
+    ('kwargs', 'size', 'message'),
+    [
+        (dict(mask_ratio=1.5), 224, 'out of range'),
+        (dict(min_block=0), 224, 'min_block=0 .* has to be 1 or more'),
+        (dict(aspect=(3, 0.3)), 224, 'name the smallest and the largest'),
+        (dict(mask_ratio=0.5), 64, 'hides 8 of 16 tokens, fewer than the smallest block has, 16'),
+        (dict(), 100, 'not divisible into patches'),
+    ],
+)
+def test_mistakes_are_named(kwargs, size, message):
+    with pytest.raises(DataError, match=message):
+        BlockTokenMask(16, **kwargs).transform(dict(img=np.zeros((size, size, 3), np.uint8)))

@@ -1,0 +1,290 @@
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from contracts import BackboneContract, NeckContract, random_mask
+from mmpretrain.models.backbones import VisionTransformer
+from mmpretrain.registry import MODELS
+
+from mmimg2vec import UserError
+from mmimg2vec.models import LatentRegressor, MaskedVisionTransformer, TokenAlignmentHead
+from mmimg2vec.models.utils import gather_tokens, split_indices
+
+ARCH = dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=64)
+CAE_V2 = dict(
+    type='mmimg2vec.CAEv2',
+    backbone=dict(
+        type='mmimg2vec.MaskedVisionTransformer',
+        arch=ARCH,
+        img_size=64,
+        patch_size=16,
+        key_bias=False,
+        layer_scale_init_value=0.1,
+    ),
+    neck=dict(type='mmimg2vec.LatentRegressor', embed_dims=16, depth=2, num_heads=2),
+    head=dict(type='mmimg2vec.TokenAlignmentHead'),
+    target_generator=dict(
+        type='mmimg2vec.CLIPTargetGenerator',
+        teacher=dict(arch=ARCH, img_size=64, patch_size=16, out_channels=24),
+        random_weights=0,
+    ),
+    data_preprocessor=dict(mean=[120.0, 115, 100], std=[58.0, 57, 57], to_rgb=True),
+)
+
+
+def build(**changes):
+    torch.manual_seed(0)
+    cfg = copy.deepcopy(CAE_V2)
+    for name, change in changes.items():
+        cfg[name] = {**cfg[name], **change}
+    model = MODELS.build(cfg)
+    model.init_weights()
+    return model
+
+
+def batch(hidden: int = 8, seed: int = 0) -> dict:
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (4, 3, 64, 64), generator=generator, dtype=torch.uint8)
+    mask, rank = random_mask(4, 16, hidden, seed)
+    return dict(inputs=images, mask=mask, token_rank=rank)
+
+
+def losses(model, data=None) -> dict:
+    return model(**model.data_preprocessor(data or batch(), True), mode='loss')
+
+
+class TestBackboneWithoutKeyBias(BackboneContract):
+    def build(self):
+        torch.manual_seed(0)
+        backbone = MaskedVisionTransformer(
+            arch=ARCH, img_size=64, key_bias=False, layer_scale_init_value=0.1
+        )
+        backbone.init_weights()
+        for layer in backbone.layers:
+            torch.nn.init.normal_(layer.attn.qkv.bias)
+            layer.attn.qkv.bias.data[32:64] = 0
+        return backbone
+
+    def build_parent(self):
+        return VisionTransformer(arch=ARCH, img_size=64, layer_scale_init_value=0.1, out_type='raw')
+
+
+def test_the_keys_bias_is_zero_and_stays_out_of_the_update():
+    model = build().train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        losses(model)['loss_token'].backward()
+        optimizer.step()
+    for layer in model.backbone.layers:
+        query, key, value = layer.attn.qkv.bias.detach().chunk(3)
+        assert query.abs().max() > 0.01 and value.abs().max() > 0.01
+        assert torch.equal(key, torch.zeros_like(key))
+    copied = copy.deepcopy(model)  # an EMA's, or FSDP's: no hook on a parameter would survive
+    losses(copied)['loss_token'].backward()
+    assert not copied.backbone.layers[0].attn.qkv.bias.grad[32:64].any()
+
+
+def test_key_bias_goes_with_a_bias():
+    with pytest.raises(UserError, match='goes with qkv_bias=True'):
+        MaskedVisionTransformer(arch=ARCH, img_size=64, key_bias=False, qkv_bias=False)
+
+
+class TestLatentRegressor(NeckContract):
+    width = 16
+
+    def build(self):
+        return LatentRegressor(
+            self.channels,
+            self.out_channels,
+            self.grid,
+            embed_dims=self.width,
+            depth=2,
+            num_heads=2,
+            layer_scale_init_value=0.5,
+        )
+
+    def test_every_parameter_gets_a_gradient(self, neck):
+        latents, mask, hidden = self.inputs()
+        prediction = neck(latents.requires_grad_(), mask, hidden, 12)
+        prediction.square().sum().backward(retain_graph=True)
+        # The class token takes no part in the regression.
+        reached = latents.grad.abs().sum(dim=(0, 2))
+        assert reached[0] == 0 and reached[1:].min() > 0
+        neck.predict_class(latents).square().sum().backward()
+        assert latents.grad[:, 0].abs().min() > 0
+        for name, parameter in neck.named_parameters():
+            assert parameter.grad is not None, name
+
+    def test_visible_tokens_pass_unchanged(self, neck):
+        latents, mask, _ = self.inputs()
+        visible, _ = split_indices(mask, 12)
+        by_hand = neck.pred(neck.norm(neck.embed(latents[:, 1:])))
+        torch.testing.assert_close(neck(latents, mask, visible, 12), by_hand)
+        torch.testing.assert_close(neck(latents, mask, visible, 12, regress=False), by_hand)
+
+    def test_all_positions_in_the_order_asked(self, neck):
+        latents, mask, _ = self.inputs()
+        raster = torch.arange(mask.shape[1]).expand(2, -1)
+        visible, hidden = split_indices(mask, 12)
+        everything = neck(latents, mask, raster, 12)
+        order = torch.cat((visible, hidden), dim=1)
+        torch.testing.assert_close(neck(latents, mask, order, 12), gather_tokens(everything, order))
+
+
+class TestSameWidth(TestLatentRegressor):
+    width = 32
+
+
+class TestNotSquare(TestLatentRegressor):
+    grid = (2, 8)
+
+
+def test_without_layer_scale_the_branches_weigh_one():
+    neck = LatentRegressor(8, 8, (2, 2), embed_dims=8, num_heads=2, layer_scale_init_value=0)
+    assert (neck.blocks[0].gamma1.weight == 1).all()
+    assert not neck.blocks[0].gamma1.weight.requires_grad
+
+
+def test_drop_path_grows_to_the_last_block():
+    neck = LatentRegressor(8, 8, (2, 2), embed_dims=8, depth=3, num_heads=2, drop_path_rate=0.1)
+    assert [block.drop_path.drop_prob for block in neck.blocks] == pytest.approx([0, 0.05, 0.1])
+
+
+class TestHead:
+    @pytest.fixture()
+    def target(self):
+        return dict(tokens=torch.randn(2, 16, 8), pooled=torch.randn(2, 8))
+
+    @pytest.mark.parametrize('supervision', ['all', 'visible', 'masked'])
+    @pytest.mark.parametrize('class_token', [True, False])
+    def test_one_mean_over_the_compared_tokens(self, supervision, class_token, target):
+        head = TokenAlignmentHead(4, 8, supervision=supervision, class_token=class_token)
+        mask, _ = random_mask(2, 16, 6)
+        positions = head.positions(mask, 6)
+        wanted = {'all': torch.ones_like(mask), 'visible': ~mask, 'masked': mask}[supervision]
+        prediction, predicted_class = torch.randn(2, positions.shape[1], 8), torch.randn(2, 8)
+        assert (mask.gather(1, positions) & ~wanted.gather(1, positions)).sum() == 0
+        assert positions.shape[1] == wanted[0].sum()
+        result = head.loss(prediction, positions, predicted_class, target)
+        terms = []
+        for index in range(2):
+            if class_token:
+                pair = predicted_class[index], target['pooled'][index]
+                terms.append(1 - F.cosine_similarity(*pair, dim=0))
+            for token, place in zip(prediction[index], positions[index], strict=True):
+                given = target['tokens'][index, place]
+                terms.append(1 - F.cosine_similarity(token, given, dim=0))
+        torch.testing.assert_close(result['loss_token'], torch.stack(terms).mean())
+        assert ('class_cosine' in result) == class_token
+        assert [name for name in result if 'loss' in name] == ['loss_token']
+
+    def test_mistakes_are_named(self):
+        with pytest.raises(UserError, match="choose one of 'masked', 'visible', 'all'"):
+            TokenAlignmentHead(4, 8, supervision='both')
+        with pytest.raises(UserError, match='gives no feature of the whole image'):
+            TokenAlignmentHead(4, 0)
+
+
+VARIANTS = {
+    'default': dict(),
+    'visible': dict(head=dict(supervision='visible')),
+    'masked': dict(head=dict(supervision='masked')),
+    'no class token': dict(head=dict(class_token=False)),
+    'same width': dict(neck=dict(embed_dims=32)),
+}
+
+
+@pytest.mark.parametrize('changes', VARIANTS.values(), ids=VARIANTS)
+def test_training_lowers_the_loss_and_leaves_the_teacher_alone(changes):
+    model = build(**changes).train()
+    teacher = {k: v.clone() for k, v in model.target_generator.named_buffers()}
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=3e-3)
+    first = losses(model)['loss_token'].item()
+    for _ in range(15):
+        optimizer.zero_grad()
+        losses(model)['loss_token'].backward()
+        optimizer.step()
+    assert losses(model)['loss_token'].item() < 0.9 * first
+    # DDP waits for the gradient of everything that is trained.
+    assert not [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    after = dict(model.target_generator.named_buffers())
+    assert len(teacher) > 20 and all(torch.equal(x, after[name]) for name, x in teacher.items())
+    assert not any('target_generator' in key for key in model.state_dict())
+
+
+def test_visible_supervision_neither_runs_nor_trains_the_regressor(monkeypatch):
+    model = build(head=dict(supervision='visible'))
+    monkeypatch.setattr(LatentRegressor, '_regress', None)
+    losses(model)['loss_token'].backward()
+    frozen = {name for name, p in model.neck.named_parameters() if not p.requires_grad}
+    assert {name.split('.')[0] for name in frozen} == {'mask_token', 'blocks'}
+
+
+def test_hidden_pixels_reach_the_target_only():
+    model = build().eval()
+    data = model.data_preprocessor(batch())
+    pixels = data['mask'].view(4, 1, 4, 4).repeat_interleave(16, 2).repeat_interleave(16, 3)
+    changed = torch.where(pixels, data['inputs'] + 1, data['inputs'])
+    args = (data['mask'], data['num_hidden'])
+    before, after = (model.encode(x, *args) for x in (data['inputs'], changed))
+    assert torch.equal(before, after)
+    everywhere = torch.arange(16).expand(4, -1)
+    predictions = [model.neck(x, data['mask'], everywhere, 8) for x in (before, after)]
+    assert torch.equal(*predictions)
+    pictures = [model.predict_features(x, *args) for x in (data['inputs'], changed)]
+    assert torch.equal(pictures[0]['prediction'], pictures[1]['prediction'])
+    assert not torch.equal(pictures[0]['target'], pictures[1]['target'])
+
+
+def test_backbone_loads_into_the_plain_vision_transformer():
+    model = build().eval()
+    plain = VisionTransformer(
+        arch=ARCH, img_size=64, patch_size=16, layer_scale_init_value=0.1, out_type='raw'
+    )
+    plain.load_state_dict(model.backbone.state_dict())
+    plain.eval()
+    images = torch.randn(2, 3, 64, 64)
+    torch.testing.assert_close(plain(images)[0], model.extract_feat(images)[0])
+
+
+def test_fusion_by_one_line():
+    cfg = copy.deepcopy(CAE_V2)
+    cfg['fusion'] = dict(type='mmimg2vec.MultiLevelFusion', blocks=(0, 2))
+    model = MODELS.build(cfg)
+    model.init_weights()
+    losses(model)['loss_token'].backward()
+    assert model.fusion.proj_weights.grad.abs().max() > 0
+
+
+class TestMistakes:
+    """One line each, at the latest at the first batch, before anything is updated."""
+
+    def test_masks_of_another_size(self):
+        data = {**batch(), 'mask': random_mask(4, 9, 4)[0]}
+        with pytest.raises(UserError, match='the masks have 9 tokens and the images 4 x 4'):
+            losses(build(), data)
+
+    def test_uneven_masks(self):
+        data = batch()
+        data['mask'][0] = True
+        with pytest.raises(UserError, match='hide between 8 and 16 patches'):
+            losses(build(), data)
+
+    def test_parts_of_another_method(self):
+        neck = dict(type='mmimg2vec.CrossAttentionDecoder', embed_dims=16, depth=1, num_heads=2)
+        with pytest.raises(UserError, match=r'has to be a mmimg2vec.LatentRegressor'):
+            MODELS.build({**copy.deepcopy(CAE_V2), 'neck': neck})
+        head = dict(type='mmimg2vec.FeatureHead')
+        with pytest.raises(UserError, match=r'has to be a mmimg2vec.TokenAlignmentHead'):
+            MODELS.build({**copy.deepcopy(CAE_V2), 'head': head})
+
+    def test_targets_of_another_token_count(self):
+        with pytest.raises(UserError, match=r'2 x 2 tokens .* student has 4 x 4'):
+            build(target_generator=dict(input_size=32))
+
+    def test_backbone_without_class_token(self):
+        with pytest.raises(UserError, match='CAEv2 aligns the class token'):
+            build(backbone=dict(with_cls_token=False))

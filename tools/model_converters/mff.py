@@ -1,0 +1,38 @@
+#!/usr/bin/env python3
+"""Convert checkpoints of MFF and MAE between mmpretrain's names and those of this project.
+
+    python tools/model_converters/mff.py IN OUT --to mmimg2vec|mmpretrain
+
+Every entry of IN is kept, and the way back gives the same file again. A converted file is one to start from
+(``load_from``), not one to resume: mmpretrain orders the optimizer's state differently.
+"""
+
+import argparse
+from functools import partial
+
+from mmimg2vec.converters.files import convert_file
+from mmimg2vec.converters.mff import convert_checkpoint
+from mmimg2vec.engine.command_line import run
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Define and parse the command line."""
+    parser = argparse.ArgumentParser(description='Convert checkpoints of MFF and MAE.')
+    parser.add_argument('source', metavar='IN', help='checkpoint to read')
+    parser.add_argument('target', metavar='OUT', help='checkpoint to write')
+    parser.add_argument(
+        '--to', choices=('mmimg2vec', 'mmpretrain'), required=True, help='whose names OUT has'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Convert the file that the command line names, and say what came out."""
+    args = parse_arguments()
+    renamed = convert_file(args.source, args.target, partial(convert_checkpoint, layout=args.to))
+    note = f'{renamed} tensors renamed' if renamed else 'nothing to rename'
+    print(f'{args.target} is written, {note}')
+
+
+if __name__ == '__main__':
+    run(main)
