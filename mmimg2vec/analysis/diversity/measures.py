@@ -1,0 +1,77 @@
+"""Measures of an image's tokens, and their mean over a stream of images."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_NORMAL = 1.959963984540054  # 97.5 % of the normal distribution
+
+
+def effective_rank(tokens: Tensor) -> Tensor:
+    r"""Number of directions in which the tokens of each image differ, smoothly counted.
+
+    With unit-length tokens as the rows of :math:`Z` and the eigenvalues :math:`p` of :math:`Z Z^T / L`, which sum to 1,
+    it is :math:`\exp(-\sum p \log p)`: 1 for equal tokens, L for orthogonal ones. Source: the effective rank of Roy and
+    Vetterli (EUSIPCO 2007), on the eigenvalues that belong to token diversity, the project's choice.
+
+    Args:
+        tokens: ``(B, L, C)``, any scale. Costs O(L C min(L, C)) per image.
+
+    Returns:
+        ``(B,)`` in float64.
+    """
+    unit = F.normalize(tokens.double(), dim=-1)
+    # The same eigenvalues through the smaller matrix.
+    wide = unit.shape[1] > unit.shape[2]
+    gram = unit.mT @ unit if wide else unit @ unit.mT
+    shares = torch.linalg.eigvalsh(gram).clamp_min(0)
+    shares = shares / shares.sum(dim=-1, keepdim=True).clamp_min(1e-300)
+    return torch.special.entr(shares).sum(dim=-1).exp()
+
+
+class RunningMean:
+    """Mean, standard deviation and confidence interval of a stream of numbers, in constant memory (Welford)."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = 0.0
+        self._squares = 0.0
+
+    def add(self, values: Tensor) -> None:
+        """Take up the numbers ``(B,)``."""
+        for value in values.tolist():
+            self.count += 1
+            step = value - self.mean
+            self.mean += step / self.count
+            self._squares += step * (value - self.mean)
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of the population; NaN for fewer than two numbers."""
+        return math.sqrt(self._squares / (self.count - 1)) if self.count > 1 else math.nan
+
+    def interval(self) -> tuple[float, float]:
+        """95 % confidence interval of the mean (Student's t); NaN for fewer than two numbers."""
+        if self.count < 2:
+            return math.nan, math.nan
+        half = t_quantile(self.count - 1) * self.std / math.sqrt(self.count)
+        return self.mean - half, self.mean + half
+
+
+def t_quantile(degrees: int) -> float:
+    """97.5 % of Student's t distribution: exact for one and two degrees of freedom, else to 0.1 %."""
+    if degrees <= 2:
+        return {1: 12.706204736432095, 2: 4.302652729911275}[degrees]
+    z, v = _NORMAL, degrees
+    # Series in 1 / v about the normal distribution (Abramowitz and Stegun 26.7.5).
+    return (
+        z
+        + (z**3 + z) / (4 * v)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
+        + (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / (92160 * v**4)
+    )

@@ -1,0 +1,70 @@
+"""The command line of token_diversity.py."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mmimg2vec.engine.command_line import run
+
+ROOT = Path(__file__).resolve().parents[2]
+TEACHER = """
+target_generator = dict(
+    type='mmimg2vec.BackboneTargetGenerator',
+    teacher=dict(type='mmpretrain.ResNet', depth=18, base_channels=8, stem_channels=8),
+    output_stride=16,
+    random_weights={seed},
+)
+"""
+
+
+@pytest.fixture()
+def tool(monkeypatch):
+    file = ROOT / 'tools/analysis_tools/token_diversity.py'
+    spec = importlib.util.spec_from_file_location('token_diversity_tool', file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, 'argv', ['token_diversity.py', *map(str, arguments)])
+        try:
+            run(module.main)
+        except SystemExit as end:
+            return end.code
+        return 0
+
+    return call
+
+
+def test_table_files_and_exit_status(tool, tmp_path, capfd):
+    folder, out = tmp_path / 'images', tmp_path / 'out'
+    folder.mkdir()
+    rng = np.random.RandomState(0)
+    for index in range(4):
+        cv2.imwrite(str(folder / f'{index}.png'), rng.randint(0, 256, (40, 40, 3), dtype=np.uint8))
+    teachers = []
+    for seed in (0, 1):
+        path = tmp_path / f'net{seed}.py'
+        path.write_text(TEACHER.format(seed=seed))
+        teachers.append(path)
+    options = ('--out', out, '--img-size', 32, '--device', 'cpu', '--pictures', 1)
+    assert tool(folder, '--teachers', *teachers, '--max-images', 3, *options) == 0
+    text = capfd.readouterr().out
+    assert 'effective rank' in text and '95 % interval' in text and '2 x 2' in text
+    stored = json.loads((out / 'teachers.json').read_text())
+    assert stored['settings']['images'] == 3 and len(stored['teachers']) == 2
+    for name in ('teachers.csv', 'ranking.png', 'stages.png', 'pictures/0_0.png'):
+        assert (out / name).is_file(), name
+
+    assert tool(folder, '--teachers', teachers[0], 'dino_resnet5', *options) == 1
+    captured = capfd.readouterr()
+    assert captured.out.count('net0.py') == 2  # what was worked out, and its row
+    (line,) = [line for line in captured.err.splitlines() if line.startswith('mmimg2vec:')]
+    assert "no teacher 'dino_resnet5'" in line and 'dino_resnet50' in line
+
+    assert tool(tmp_path / 'gone', '--teachers', teachers[0], *options) == 2
+    assert 'no image or folder' in capfd.readouterr().err

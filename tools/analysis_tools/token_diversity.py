@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""Choose a teacher on images of your own: token diversity, effective rank and cost of several, in one table.
+
+    python tools/analysis_tools/token_diversity.py IMAGES... --teachers dino_resnet50 timm:vit_small_patch16_224.dino@FILE
+
+A teacher is a config file (with ``target_generator`` or ``model.target_generator``), the name of one in
+``configs/_base_/teachers``, ``timm:NAME``, ``transformers:FOLDER`` or the ``backbone.pth`` of a run; ``@FILE`` behind it
+names other weights, ``@random`` stands for random ones. Exit status: 0; 1 where an image or a teacher was skipped; 2 for
+a mistake.
+"""
+
+import argparse
+import sys
+
+import torch
+
+from mmimg2vec.analysis.diversity import compare
+from mmimg2vec.analysis.diversity.measure import Settings
+from mmimg2vec.analysis.diversity.table import format_table
+from mmimg2vec.engine.command_line import hush, run
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Define and parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    add = parser.add_argument
+    add('images', nargs='+', help='folders with images, and image files')
+    add('--teachers', nargs='+', required=True, metavar='TEACHER', help='configs, names, files')
+    add('--out', default='work_dirs/token_diversity', metavar='DIR', help='%(default)s')
+    add('--max-images', type=_positive, metavar='N', help='spread over the folder; all')
+    add('--img-size', type=_positive, default=224, metavar='PX', help='%(default)s')
+    add(
+        '--patch-size',
+        type=_positive,
+        default=16,
+        metavar='PX',
+        help="the student's, on whose grid the tokens are measured; %(default)s",
+    )
+    add('--own-grid', action='store_true', help="the teachers' own grids instead")
+    add(
+        '--normalised',
+        action='store_true',
+        help="after the config's normalisation of targets, as in the log of a training run",
+    )
+    add('--batch-size', type=_positive, default=16, metavar='N', help='%(default)s')
+    add('--device', help='cpu, cuda:0, ...; a GPU where there is one')
+    add('--dtype', choices=('float32', 'bfloat16', 'float16'), default='float32')
+    add('--pictures', type=int, default=4, metavar='N', help='images to draw; %(default)s')
+    add(
+        '--point',
+        nargs=2,
+        type=float,
+        default=(0.5, 0.5),
+        metavar=('Y', 'X'),
+        help='place of the chosen token in pictures, from 0 to 1; the middle',
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, print the table, name what was skipped."""
+    args = parse_arguments()
+    hush()
+    device = args.device or ('cuda:0' if torch.cuda.is_available() else 'cpu')
+    settings = Settings(
+        img_size=args.img_size,
+        patch_size=args.patch_size,
+        own_grid=args.own_grid,
+        normalised=args.normalised,
+        batch_size=args.batch_size,
+        device=device,
+        dtype=args.dtype,
+    )
+    rows, skipped = compare(
+        args.teachers,
+        args.images,
+        args.out,
+        settings,
+        args.max_images,
+        args.pictures,
+        tuple(args.point),
+        report=lambda line: print(f'mmimg2vec: {line}', file=sys.stderr),
+    )
+    for row in rows:
+        if row.outline:
+            print(f'{row.teacher}: {row.outline}')
+    print(format_table(rows) or 'no teacher could be measured')
+    print(f'table, figures and pictures: {args.out}')
+    if skipped or any(row.error for row in rows):
+        sys.exit(1)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f'{value} is not positive')
+    return value
+
+
+if __name__ == '__main__':
+    run(main)
