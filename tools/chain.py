@@ -22,7 +22,6 @@ from mmimg2vec.chain import (
     is_finished,
     read_chain,
     run_chain,
-    set_aside,
     stage_command,
 )
 from mmimg2vec.chain.commands import LAUNCHERS
@@ -65,9 +64,9 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def print_plan(chain: Chain, launch: Launch) -> None:
+def print_plan(chain: Chain, launch: Launch, only: tuple[str, ...]) -> None:
     """Print the command of each stage."""
-    for stage in chain.stages:
+    for stage in chain.select(only):
         state = 'finished' if is_finished(chain, stage) else 'to run'
         print(f'# {stage.name}: {stage.title} ({state})')
         print(as_typed(*stage_command(chain, stage, launch)))
@@ -91,12 +90,10 @@ def main() -> None:
     if args.report:
         write_report(chain)
         return
-    for name in args.redo:
-        if not args.dry_run:
-            print(f'to be done again: {", ".join(set_aside(chain, name))}')
+    only, redo = tuple(args.only), tuple(args.redo)
     if args.dry_run:
-        print_plan(chain, launch)
-    problems = check_chain(chain, launch)
+        print_plan(chain, launch, only)
+    problems = check_chain(chain, launch, only, redo)
     for problem in problems:
         print(problem, file=sys.stderr)
     if problems:
@@ -108,7 +105,10 @@ def main() -> None:
         print('everything that the stages need is there')
         return
     print(f'{chain.title}: {len(chain.stages)} stages in {chain.work_dir}', flush=True)
-    failed = run_chain(chain, launch, tuple(args.only), say=lambda line: print(line, flush=True))
+    try:
+        failed = run_chain(chain, launch, only, redo, say=lambda line: print(line, flush=True))
+    except KeyboardInterrupt:
+        raise UserError('interrupted: the same command goes on') from None
     write_report(chain)
     print(f'{(time.monotonic() - start) / 60:.1f} minutes')
     if failed:

@@ -52,7 +52,7 @@ def main() -> None:
     for seed in args.seeds:
         chain = read_chain(args.chain, str(out / f'seed{seed}'), seed, args.cfg_options)
         if not args.table:
-            problems = check_chain(chain, launch)
+            problems = check_chain(chain, launch, tuple(args.only))
             if problems:
                 raise UserError(f'seed {seed}: {problems[0]}')
             print(f'seed {seed}', flush=True)

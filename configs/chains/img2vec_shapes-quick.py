@@ -7,6 +7,7 @@ _base_ = ['img2vec_shapes.py']
 
 title = 'The quick look: a fifth of the images, too few to learn much'
 work_dir = 'work_dirs/demo-quick'
+introduction = _base_.introduction.replace('1200', '240').replace('300', '60')
 shapes = 'data/shapes-quick'
 env = dict(IMG2VEC_SHAPES=shapes)
 stages = [

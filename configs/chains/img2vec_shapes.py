@@ -31,6 +31,7 @@ _finetune = 'configs/demo/vit-tiny-p8_1xb64-coslr-5e_shapes.py'
 _detect = 'configs/demo/mask-rcnn_vitdet-tiny-p8-sfp_1xb16-coslr-4e_shapes.py'
 _segment = 'configs/demo/upernet_vit-tiny-p8_1xb16-coslr-6e_shapes-96x96.py'
 
+# Two at a time, in an order that leaves neither core idle for long.
 stages = [
     dict(
         name='images',
@@ -59,19 +60,6 @@ stages = [
         env=dict(IMG2VEC_TEACHER='{teacher}/backbone.pth'),
     ),
     dict(
-        name='probe',
-        title='Frozen features',
-        command=f'{_probe} --work-dir {{probe}}',
-        env=_from_pretrained,
-    ),
-    dict(
-        name='probe-scratch',
-        title='Frozen features, random weights',
-        command=f'{_probe} --random --seed {{seed}} --work-dir {{probe-scratch}}',
-        needs=['images'],
-        baseline_of='probe',
-    ),
-    dict(
         name='detect',
         title='Detection (Mask R-CNN)',
         config=_detect,
@@ -84,6 +72,12 @@ stages = [
         env=_from_pretrained,
     ),
     dict(
+        name='finetune',
+        title='Classification, fine-tuned',
+        config=_finetune,
+        env=_from_pretrained,
+    ),
+    dict(
         name='segment-scratch',
         title='Segmentation (UPerNet), from scratch',
         config=_segment,
@@ -92,17 +86,24 @@ stages = [
         baseline_of='segment',
     ),
     dict(
-        name='finetune',
-        title='Classification, fine-tuned',
-        config=_finetune,
-        env=_from_pretrained,
-    ),
-    dict(
         name='finetune-scratch',
         title='Classification, from scratch',
         config=_finetune,
         options=_scratch,
         needs=['images'],
         baseline_of='finetune',
+    ),
+    dict(
+        name='probe',
+        title='Frozen features',
+        command=f'{_probe} --work-dir {{probe}}',
+        env=_from_pretrained,
+    ),
+    dict(
+        name='probe-scratch',
+        title='Frozen features, random weights',
+        command=f'{_probe} --random --seed {{seed}} --work-dir {{probe-scratch}}',
+        needs=['images'],
+        baseline_of='probe',
     ),
 ]

@@ -71,5 +71,6 @@ stages = [
         title='Frozen features, random weights',
         command=f'{_probe} --random --seed {{seed}} --work-dir {{probe-random}}',
         needs=['images'],
+        baseline_of=['probe-mae', 'probe-mae-long', 'probe-img2vec'],
     ),
 ]

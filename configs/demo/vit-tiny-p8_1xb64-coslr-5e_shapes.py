@@ -98,7 +98,7 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, end=1, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', begin=1, end=max_epochs, convert_to_iter_based=True),
 ]
-train_cfg = dict(type='mmimg2vec.CheckedTrainLoop', max_epochs=max_epochs, val_interval=1)
+train_cfg = dict(type='mmimg2vec.CheckedTrainLoop', max_epochs=max_epochs, val_interval=2)
 val_cfg = dict()
 test_cfg = dict()
 auto_scale_lr = dict(base_batch_size=64, enable=True)

@@ -41,15 +41,19 @@ def tools_folder() -> Path:
 def stage_command(chain: Chain, stage: Stage, launch: Launch) -> tuple[dict[str, str], list[str]]:
     """Environment variables and words of the command of a stage.
 
-    Training resumes by itself where the stage was interrupted. Commands other than training are started without a
-    launcher.
+    Training resumes by itself where the stage was interrupted. Commands other than training are one process: with
+    Slurm, one on a node with a GPU.
     """
     env, tools = dict(stage.env), tools_folder()
     if stage.command is not None:
         script = Path(stage.command[0])
         if script.parts[0] == 'tools':
             script = tools.joinpath(*script.parts[1:])
-        return env, [_python(), _short(script), *stage.command[1:]]
+        words = [_python(), _short(script), *stage.command[1:]]
+        if launch.launcher == 'slurm':
+            job = ['--job-name', f'{chain.name}-{stage.name}', '--gres=gpu:1', '--ntasks=1']
+            words = ['srun', '--partition', launch.partition, *job, '--kill-on-bad-exit=1', *words]
+        return env, words
     folder = str(chain.folder(stage))
     common = ['--resume', '--seed', str(chain.seed)]
     if stage.options:

@@ -43,7 +43,9 @@ def progress(console: Path) -> str:
 
 def last_words(console: Path, count: int = 3) -> str:
     """What a run that failed said last: our one-line error where there is one, else its last lines."""
-    lines = [line.strip() for line in _tail(console) if line.strip()]
+    # Several processes put their rank before each line.
+    lines = [re.sub(r'^\[rank\d+\]:', '', line).strip() for line in _tail(console)]
+    lines = [line for line in lines if line and 'ChildFailedError' not in line]
     errors = [line for line in lines if line.startswith('mmimg2vec:') and 'note:' not in line]
     if errors:
         return errors[-1]
@@ -52,12 +54,15 @@ def last_words(console: Path, count: int = 3) -> str:
 
 
 def _tail(path: Path, size: int = 65536) -> list[str]:
+    """The last lines of the last attempt; each begins with its command, after ``$``."""
     try:
         with path.open('rb') as file:
             file.seek(max(0, path.stat().st_size - size))
-            return file.read().decode(errors='replace').splitlines()
+            lines = file.read().decode(errors='replace').splitlines()
     except FileNotFoundError:
         return []
+    starts = [index for index, line in enumerate(lines) if line.startswith('$ ')]
+    return lines[starts[-1] + 1 :] if starts else lines
 
 
 def read_scalars(folder: Path) -> list[dict[str, Any]]:

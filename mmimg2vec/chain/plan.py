@@ -46,7 +46,7 @@ class Stage:
         options: Dotted key -> value, as ``--cfg-options``.
         gpus: Processes, where a launcher is used.
         needs: Stages that have to be finished first.
-        baseline_of: The stage that this one is compared with: the same budget, from scratch.
+        baseline_of: The stages that are compared with this one: the same budget, from scratch.
         makes: Files and folders outside its own that the stage writes, such as data.
     """
 
@@ -58,7 +58,7 @@ class Stage:
     options: dict[str, Any] = field(default_factory=dict)
     gpus: int = 1
     needs: tuple[str, ...] = ()
-    baseline_of: str | None = None
+    baseline_of: tuple[str, ...] = ()
     makes: tuple[str, ...] = ()
 
 
@@ -87,6 +87,16 @@ class Chain:
     def folder(self, stage: Stage | str) -> Path:
         """Folder of a stage."""
         return self.work_dir / (stage if isinstance(stage, str) else stage.name)
+
+    def select(self, names: tuple[str, ...] | list[str]) -> list[Stage]:
+        """The stages of some names, in the order of the chain; all of them where no name is given.
+
+        Raises:
+            UserError: There is no stage of a name.
+        """
+        for name in names:
+            self[name]
+        return [stage for stage in self.stages if not names or stage.name in names]
 
     def __getitem__(self, name: str) -> Stage:
         """The stage of a name.
@@ -125,6 +135,9 @@ def read_chain(
     name = Path(filename).stem
     folder = Path(work_dir or cfg.get('work_dir') or f'work_dirs/chain/{name}')
     seed = cfg.get('seed', 0) if seed is None else seed
+    jobs = cfg.get('jobs', 1)
+    if not isinstance(jobs, int) or jobs < 1:
+        raise UserError(f'{filename}: jobs={jobs!r} should be a number of stages, 1 or more')
     stages: list[Stage] = []
     for entry in cfg.stages:
         stages.append(_read_stage(filename, entry, cfg, folder, seed, stages))
@@ -136,7 +149,7 @@ def read_chain(
         work_dir=folder,
         seed=seed,
         stages=tuple(stages),
-        jobs=cfg.get('jobs', 1),
+        jobs=jobs,
     )
 
 
@@ -173,7 +186,8 @@ def _read_stage(
     names = [stage.name for stage in earlier]
     if name in names:
         raise UserError(f'{where}: there are two stages of this name')
-    needs = list(entry.get('needs', ()))
+    _check_types(where, entry)
+    needs = _names(entry.get('needs', ()))
 
     def fill(value: Any) -> Any:
         """Put folders in the place of ``{stage}``, the seed in that of ``{seed}``, and note the stages as needed."""
@@ -189,7 +203,12 @@ def _read_stage(
 
     command = entry.get('command')
     if isinstance(command, str):
-        command = shlex.split(command)
+        try:
+            command = shlex.split(command)
+        except ValueError as error:
+            raise UserError(f'{where}: its command cannot be read: {error}') from None
+    if command is not None and not command:
+        raise UserError(f'{where}: its command is empty')
     stage = Stage(
         name=name,
         title=entry.get('title', name),
@@ -202,7 +221,7 @@ def _read_stage(
         options=fill(_plain(entry.get('options', {}))),
         gpus=entry.get('gpus', cfg.get('gpus', 1)),
         needs=tuple(dict.fromkeys(needs)),
-        baseline_of=entry.get('baseline_of'),
+        baseline_of=tuple(_names(entry.get('baseline_of', ()))),
         makes=tuple(fill(entry.get('makes', ()))),
     )
     for other in stage.needs:
@@ -213,6 +232,40 @@ def _read_stage(
     return stage
 
 
+_TYPES = {
+    'title': str,
+    'config': str,
+    'command': (str, list, tuple),
+    'env': dict,
+    'options': dict,
+    'gpus': int,
+    'needs': (str, list, tuple),
+    'baseline_of': (str, list, tuple),
+    'makes': (list, tuple),
+}
+
+
+def _check_types(where: str, entry: dict) -> None:
+    for key, kinds in _TYPES.items():
+        value = entry.get(key)
+        if value is not None and not isinstance(value, kinds):
+            names = ' or '.join(
+                k.__name__ for k in (kinds if isinstance(kinds, tuple) else (kinds,))
+            )
+            raise UserError(f'{where}: {key}={value!r} should be of type {names}')
+    if entry.get('gpus', 1) < 1:
+        raise UserError(f'{where}: gpus={entry["gpus"]} should be 1 or more')
+    for key, value in entry.get('options', {}).items():
+        if isinstance(value, dict):
+            raise UserError(
+                f'{where}: options take dotted keys, such as "{key}.{next(iter(value), "key")}", and no dicts'
+            )
+
+
+def _names(value: str | list | tuple) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
+
+
 def _plain(value: Any) -> Any:
     return value.to_dict() if hasattr(value, 'to_dict') else value
 
@@ -220,7 +273,8 @@ def _plain(value: Any) -> Any:
 def _check_baselines(filename: str, stages: list[Stage]) -> None:
     names = [stage.name for stage in stages]
     for stage in stages:
-        if stage.baseline_of is not None and stage.baseline_of not in names:
-            raise UserError(
-                f'{filename}: stage "{stage.name}" is the baseline of "{stage.baseline_of}", which is no stage'
-            )
+        for other in stage.baseline_of:
+            if other not in names:
+                raise UserError(
+                    f'{filename}: stage "{stage.name}" is the baseline of "{other}", which is no stage'
+                )

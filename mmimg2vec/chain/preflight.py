@@ -16,8 +16,16 @@ from mmimg2vec.engine.command_line import load_config
 from mmimg2vec.errors import UserError
 
 
-def check_chain(chain: Chain, launch: Launch) -> list[str]:
+def check_chain(
+    chain: Chain, launch: Launch, only: tuple[str, ...] = (), redo: tuple[str, ...] = ()
+) -> list[str]:
     """Look for everything that any unfinished stage will need.
+
+    Args:
+        chain: The chain.
+        launch: How stages are started.
+        only: Names of the stages that will run; all where empty.
+        redo: Names of the stages that will be done again.
 
     Returns:
         One line per problem: the stages that it concerns, what is missing, and the cure.
@@ -26,13 +34,15 @@ def check_chain(chain: Chain, launch: Launch) -> list[str]:
     if launch.launcher == 'slurm' and not launch.partition:
         problems.append('--launcher slurm needs --partition NAME')
     made: list[Path] = []
-    for stage in chain.stages:
-        if read_record(chain.folder(stage)) is None:
+    again = {stage.name for stage in chain.select(redo)} if redo else set()
+    for stage in chain.select(only):
+        again |= {stage.name} if again.intersection(stage.needs) else set()
+        if stage.name in again or read_record(chain.folder(stage)) is None:
             for text in _check_stage(stage, made):
                 # Loaders and stages that need the same thing are one problem.
                 _, stages = found.setdefault(text.split(': ')[0], (text, []))
                 stages.append(stage.name)
-        made += [chain.folder(stage), *map(Path, stage.makes)]
+            made += [chain.folder(stage), *map(Path, stage.makes)]
     for text, stages in found.values():
         names = list(dict.fromkeys(stages))
         problems.append(f'{"stage" if len(names) == 1 else "stages"} {", ".join(names)}: {text}')
@@ -75,16 +85,26 @@ def _check_config(
     problems = []
     for loader in [key for key in cfg if re.fullmatch(r'[a-z]\w*_dataloader', key)]:
         if cfg.get(loader) is not None and not _is_made(cfg, loader, made):
-            problems += check_dataset_config(cfg, loader)
+            problems += [_data_cure(text) for text in check_dataset_config(cfg, loader)]
     if not checkpoints:
         return problems
     for path, checkpoint in _checkpoints(cfg._cfg_dict):
         if '://' in checkpoint or _below(checkpoint, made) or Path(checkpoint).is_file():
             continue
         problems.append(
-            f'no checkpoint {checkpoint} ({path} of {config}): train it first, or name another file'
+            f'no checkpoint {checkpoint}: train it first, or name another file ({path} of {config})'
         )
     return problems
+
+
+def _data_cure(problem: str) -> str:
+    # The cure for a single run, --cfg-options, is none for a chain.
+    if problem.startswith(('no data folder', 'no annotation file')):
+        return (
+            f'{problem.split(": ")[0]}: put it there, or name another folder by the environment variable that the '
+            'config reads (IMG2VEC_IMAGENET, IMG2VEC_COCO, IMG2VEC_ADE, IMG2VEC_IMAGES)'
+        )
+    return problem
 
 
 def _is_made(cfg: Config, loader: str, made: list[Path]) -> bool:

@@ -18,6 +18,7 @@ from mmimg2vec.errors import UserError
 
 _RECORD = 'stage.json'
 _CLOCK = 'seconds.json'
+_BEGUN = 'begun'
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
@@ -36,10 +37,11 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         ) from None
 
 
-def write_record(folder: Path, stage: Stage, settings: str) -> None:
-    """Note that a stage is finished."""
+def write_record(folder: Path, stage: Stage, settings: str, command: str = '') -> None:
+    """Note that a stage is finished, and with which command."""
     record = {
         'stage': stage.name,
+        'command': command,
         'settings': settings,
         'seconds': round(read_seconds(folder), 1),
         'finished': time.strftime('%Y-%m-%d %H:%M:%S'),
@@ -61,19 +63,19 @@ def write_seconds(folder: Path, seconds: float) -> None:
 
 
 def settings_of(chain: Chain, stage: Stage) -> str:
-    """A digest of all that decides a stage's result: its config or command, the seed, and those of what it needs."""
+    """A digest of all that decides a stage's result: configs, command, environment, seed, and those of what it needs."""
     parts: list[Any] = [chain.seed, [settings_of(chain, chain[name]) for name in stage.needs]]
-    if stage.config is not None:
-        with environment(stage.env):
-            cfg = load_config(stage.config, _copy(stage.options))
-        # The text of paths is left out: a moved chain is the same chain.
-        text = cfg.pretty_text
-        for path in (str(chain.work_dir.resolve()), str(chain.work_dir)):
-            text = text.replace(path, 'CHAIN')
-        parts.append(text)
-    else:
-        parts.append([word.replace(str(chain.work_dir), 'CHAIN') for word in stage.command or ()])
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    parts += [stage.command, sorted(stage.env.items())]
+    words = stage.command[1:] if stage.command else [stage.config]
+    with environment(stage.env):
+        for config in words:
+            if config.endswith('.py') and Path(config).is_file():
+                parts.append(load_config(config, _copy(stage.options)).pretty_text)
+    text = json.dumps(parts)
+    # The chain's own folder is left out: what is finished stays finished where it is moved.
+    for path in (str(chain.work_dir.resolve()), str(chain.work_dir)):
+        text = text.replace(path, 'CHAIN')
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def is_finished(chain: Chain, stage: Stage) -> bool:
@@ -91,6 +93,30 @@ def is_finished(chain: Chain, stage: Stage) -> bool:
             f'stage): name another --work-dir, or have it done again with --redo {stage.name}'
         )
     return True
+
+
+def check_begun(chain: Chain, stage: Stage) -> None:
+    """Look whether an interrupted stage was begun with the settings that the chain has now.
+
+    Raises:
+        UserError: It has a checkpoint from which it would go on, of other settings.
+    """
+    folder = chain.folder(stage)
+    begun = folder / _BEGUN
+    if not ((folder / 'last_checkpoint').is_file() and begun.is_file()):
+        return
+    if begun.read_text() != settings_of(chain, stage):
+        raise UserError(
+            f'stage {stage.name} in {folder} was begun with other settings (config, seed or an earlier stage) and '
+            f'would go on from their checkpoint: name another --work-dir, or begin again with --redo {stage.name}'
+        )
+
+
+def note_begin(chain: Chain, stage: Stage) -> str:
+    """Note with which settings a stage begins; returns their digest."""
+    settings = settings_of(chain, stage)
+    (chain.folder(stage) / _BEGUN).write_text(settings)
+    return settings
 
 
 def set_aside(chain: Chain, name: str) -> list[str]:

@@ -16,29 +16,34 @@ from mmimg2vec.chain.commands import Launch, as_typed, stage_command
 from mmimg2vec.chain.logs import last_words, progress
 from mmimg2vec.chain.plan import Chain, Stage
 from mmimg2vec.chain.records import (
+    check_begun,
     is_finished,
+    note_begin,
     read_seconds,
-    settings_of,
+    set_aside,
     write_record,
     write_seconds,
 )
 from mmimg2vec.errors import UserError
 
 _PR_SET_PDEATHSIG = 1
+#: Seconds to wait for the processes of a chain that was killed.
+PATIENCE = 60.0
 
 
 class _Running:
     """A stage that runs."""
 
-    def __init__(self, chain: Chain, stage: Stage, launch: Launch) -> None:
+    def __init__(self, chain: Chain, stage: Stage, launch: Launch, lock: int) -> None:
         self.stage, self.folder = stage, chain.folder(stage)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.console = self.folder / 'console.log'
         # Before it starts: a config edited meanwhile is not what it runs with.
-        self.settings = settings_of(chain, stage)
+        self.settings = note_begin(chain, stage)
         env, words = stage_command(chain, stage, launch)
+        self.command = as_typed(env, words)
         with self.console.open('a') as log:
-            log.write(f'$ {as_typed(env, words)}\n')
+            log.write(f'$ {self.command}\n')
             log.flush()
             self.process = subprocess.Popen(
                 words,
@@ -47,6 +52,7 @@ class _Running:
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **_threads(chain.jobs), **env},
                 preexec_fn=_end_with_parent,
+                pass_fds=(lock,),
             )
         self.before, self.start = read_seconds(self.folder), time.monotonic()
         self.noted = 0.0
@@ -70,13 +76,14 @@ def _threads(jobs: int) -> dict[str, str]:
     # Small networks use one core each better than all of them share all cores.
     if jobs == 1 or 'OMP_NUM_THREADS' in os.environ:
         return {}
-    return {'OMP_NUM_THREADS': str(max(1, (os.cpu_count() or 1) // jobs))}
+    return {'OMP_NUM_THREADS': str(max(1, len(os.sched_getaffinity(0)) // jobs))}
 
 
 def run_chain(
     chain: Chain,
     launch: Launch,
     only: tuple[str, ...] = (),
+    redo: tuple[str, ...] = (),
     say: Callable[[str], None] = print,
     report_every: float = 20.0,
 ) -> list[str]:
@@ -88,6 +95,7 @@ def run_chain(
         chain: The chain.
         launch: How stages are started.
         only: Names of the stages to run; all where empty. What they need has to be finished.
+        redo: Names of the stages to begin again, with all that need them; what they wrote is kept under another name.
         say: Gets each line for the terminal.
         report_every: Seconds between two reports of the running stages.
 
@@ -95,13 +103,15 @@ def run_chain(
         Names of the stages that failed, or were left out because one that they need failed.
 
     Raises:
-        UserError: Another process runs this chain, a stage was finished with other settings, or a stage that ``only``
-            leaves out is needed.
+        UserError: Another process runs this chain, a stage was begun or finished with other settings, or a stage that
+            ``only`` leaves out is needed.
     """
-    chosen = [stage for stage in chain.stages if not only or stage.name in only]
-    for name in only:
+    chosen = chain.select(only)
+    for name in redo:
         chain[name]
-    with _lock(chain.work_dir):
+    with _lock(chain.work_dir) as lock:
+        for name in redo:
+            say(f'to be done again: {", ".join(set_aside(chain, name))}')
         finished, waiting = set(), []
         for stage in chain.stages:
             if is_finished(chain, stage):
@@ -109,6 +119,7 @@ def run_chain(
                 if stage in chosen:
                     say(f'[{stage.name}] finished before')
             elif stage in chosen:
+                check_begun(chain, stage)
                 waiting.append(stage)
         names = {stage.name for stage in waiting} | finished
         for stage in waiting:
@@ -117,7 +128,7 @@ def run_chain(
                 raise UserError(
                     f'stage {stage.name} needs {missing[0]}, which is not finished: name it in --only too'
                 )
-        return _run(chain, waiting, finished, launch, say, report_every)
+        return _run(chain, waiting, finished, launch, lock, say, report_every)
 
 
 def _run(
@@ -125,6 +136,7 @@ def _run(
     waiting: list[Stage],
     finished: set[str],
     launch: Launch,
+    lock: int,
     say: Callable[[str], None],
     report_every: float,
 ) -> list[str]:
@@ -140,7 +152,7 @@ def _run(
                     say(f'[{stage.name}] left out: it needs a stage that failed')
                 elif finished.issuperset(stage.needs) and len(running) < chain.jobs:
                     waiting.remove(stage)
-                    running.append(_Running(chain, stage, launch))
+                    running.append(_Running(chain, stage, launch, lock))
                     say(f'[{stage.name}] {stage.title}: starts')
             for job in list(running):
                 job.note_time()
@@ -172,7 +184,7 @@ def _end(
 ) -> None:
     write_seconds(job.folder, job.seconds)
     if status == 0:
-        write_record(job.folder, job.stage, job.settings)
+        write_record(job.folder, job.stage, job.settings, job.command)
         finished.add(job.stage.name)
         say(f'[{job.stage.name}] finished ({_minutes(job.seconds)})')
     else:
@@ -186,13 +198,19 @@ def _minutes(seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[None]:
+def _lock(folder: Path) -> Iterator[int]:
+    """Hold a folder; its stages hold it with the chain, so that what a killed one left behind ends first."""
     folder.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + PATIENCE
     with (folder / '.lock').open('w') as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(
-                f'another process runs the chain in {folder}: wait for it, or name another --work-dir'
-            ) from None
-        yield
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise UserError(
+                        f'another process runs the chain in {folder}: wait for it, or name another --work-dir'
+                    ) from None
+            time.sleep(0.2)
+        yield file.fileno()

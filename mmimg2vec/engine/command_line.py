@@ -93,10 +93,15 @@ def load_config(filename: str, options: dict[str, Any] | None = None) -> Config:
         raise UserError(f'no config file {filename}{hint}')
     try:
         cfg = Config.fromfile(filename)
-    except (OSError, SyntaxError, NameError, TypeError, KeyError, AttributeError) as error:
+    except Exception as error:  # a config is a program, and may end in anything
+        hint = (
+            '; where a dict takes the place of another kind of value of a base config, it needs _delete_=True'
+            if isinstance(error, TypeError | KeyError | AttributeError)
+            else ''
+        )
+        reason = (str(error).splitlines() or [''])[0]
         raise UserError(
-            f'the config {filename} cannot be read: {type(error).__name__}: {error}; where a dict takes the place of '
-            'another kind of value of a base config, it needs _delete_=True'
+            f'the config {filename} cannot be read: {type(error).__name__}: {reason}{hint}'
         ) from error
     if options:
         for note in unknown_options(cfg, options):

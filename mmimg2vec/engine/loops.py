@@ -45,6 +45,8 @@ class CheckedTrainLoop(EpochBasedTrainLoop):
             batch = model.data_preprocessor(sample, False)
             if 'mask' in batch:
                 model.check_inputs(batch['inputs'], batch['mask'])
+        if self._epoch >= self._max_epochs:
+            _validate(self.runner)
         return super().run()
 
 
@@ -80,6 +82,8 @@ class CheckedIterTrainLoop(IterBasedTrainLoop):
         """Go to the first batch that is not yet done, and train."""
         if not isinstance(self.dataloader_iterator, EndlessBatches):
             return super().run()
+        if self._iter >= self._max_iters:
+            _validate(self.runner)
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')  # the whole run, as in mmengine
         self.dataloader_iterator.seek(self._iter)
@@ -93,6 +97,12 @@ class CheckedIterTrainLoop(IterBasedTrainLoop):
         self.runner.call_hook('after_train_epoch')
         self.runner.call_hook('after_train')
         return self.runner.model
+
+
+def _validate(runner: Runner) -> None:
+    """Validate a run that is resumed with nothing left to train: it may have been killed before it did."""
+    if runner.val_loop is not None:
+        runner.val_loop.run()
 
 
 class EndlessBatches:

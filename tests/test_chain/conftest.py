@@ -41,9 +41,10 @@ class ToyChain:
     def read(self, **more):
         return read_chain(str(self.config), **more)
 
-    def run(self, only=(), **more):
+    def run(self, only=(), redo=(), **more):
         lines = []
-        failed = run_chain(self.read(**more), Launch(), only, lines.append, report_every=0.1)
+        chain = self.read(**more)
+        failed = run_chain(chain, Launch(), only, redo, say=lines.append, report_every=0.1)
         return failed, lines
 
     def record(self, stage):

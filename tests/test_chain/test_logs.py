@@ -29,6 +29,11 @@ def test_last_words(tmp_path):
     assert last_words(console) == 'it said nothing'
     console.write_text('loading\nmmimg2vec: error: no data folder x: set data_root\nsome trace\n')
     assert last_words(console) == 'mmimg2vec: error: no data folder x: set data_root'
+    # Of an earlier attempt, or of torchrun.
+    console.write_text(
+        '$ first\nmmimg2vec: error: old\n$ second\n[rank0]: RuntimeError: new\nx.ChildFailedError:\n'
+    )
+    assert last_words(console) == 'RuntimeError: new'
     console.write_text('Traceback (most recent call last):\n  File "a.py"\nKeyError: 4\nbye\n')
     assert last_words(console) == 'KeyError: 4'
 

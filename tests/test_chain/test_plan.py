@@ -54,6 +54,15 @@ def test_commands_of_the_launchers(tmp_path):
     assert words[4:6] == ['configs/b.py', 'work/detect'] and env['GPUS'] == '8'
 
 
+def test_commands_get_a_node_of_their_own_with_slurm(tmp_path):
+    text = "stages = [dict(name='probe', command='tools/probe.py a.py')]"
+    chain = read_chain(write(tmp_path, text))
+    _, words = stage_command(chain, chain['probe'], Launch('slurm', partition='big'))
+    assert words[:3] == ['srun', '--partition', 'big'] and words[-1] == 'a.py'
+    _, words = stage_command(chain, chain['probe'], Launch('pytorch'))
+    assert words[1:] == ['tools/probe.py', 'a.py']
+
+
 def test_options_reach_mmengine_as_they_were(tmp_path):
     """What is written on the command line is read back as the same values."""
     import argparse
@@ -81,6 +90,14 @@ def test_options_reach_mmengine_as_they_were(tmp_path):
         (("config='configs/a.py'", ''), 'a config to train, or a command'),
         (('gpus=8', "baseline_of='segment'"), 'the baseline of "segment", which is no stage'),
         (('stages = [', 'steps = ['), 'lists no `stages`'),
+        (('gpus=8', 'gpus=0'), 'gpus=0 should be 1 or more'),
+        (('gpus = 4', 'jobs = 0'), 'jobs=0 should be a number'),
+        (('gpus = 4', 'jobs = 1 / 0'), 'ZeroDivisionError'),
+        (("config='configs/a.py'", 'command=""'), 'its command is empty'),
+        (("config='configs/a.py'", 'command="a \\"b"'), 'its command cannot be read'),
+        (("config='configs/a.py'", 'config=["a.py"]'), 'config=.* should be of type str'),
+        (("dict(BACKBONE='{pretrain}/backbone.pth')", '"X=1"'), 'env=.* should be of type dict'),
+        (("'model.init': None", "'model': dict(init=1)"), 'dotted keys, such as "model.init"'),
     ],
 )
 def test_mistakes_are_named(tmp_path, change, message):

@@ -78,6 +78,24 @@ def test_missing_checkpoint(folder, shapes, monkeypatch, tmp_path):
     assert check_chain(read_chain(str(folder / 'chain.py')), Launch()) == []
 
 
+def test_only_the_stages_that_run_are_looked_at(folder, shapes, tmp_path):
+    text = f"_base_ = ['{CHAIN}']\nenv = dict(IMG2VEC_SHAPES='{tmp_path / 'gone'}')\n"
+    (folder / 'chain.py').write_text(text)
+    chain = read_chain(str(folder / 'chain.py'), str(tmp_path / 'work'))
+    assert check_chain(chain, Launch(), only=('images',)) == []
+    (line,) = check_chain(chain, Launch(), only=('segment-scratch',))
+    assert line.startswith('stage segment-scratch') and 'IMG2VEC_ADE' in line
+
+
+def test_what_a_finished_stage_made_has_to_be_there_still(folder, shapes, tmp_path):
+    chain = read_chain(CHAIN, str(tmp_path), options={'env.IMG2VEC_SHAPES': str(shapes)})
+    for name in ('images', 'teacher', 'pretrain'):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / 'stage.json').write_text('{}')
+    (line,) = [p for p in check_chain(chain, Launch()) if 'checkpoint' in p]
+    assert 'pretrain/backbone.pth' in line
+
+
 def test_slurm_needs_a_partition(folder, shapes):
     assert 'partition' in problems(folder, shapes, ['teacher'], Launch('slurm'))[0]
 

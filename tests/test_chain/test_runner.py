@@ -9,7 +9,6 @@ import time
 
 import pytest
 
-from mmimg2vec.chain import set_aside
 from mmimg2vec.errors import UserError
 
 
@@ -65,15 +64,48 @@ def test_other_settings_are_no_finished_stage(toy):
     toy.write(toy.stage('a', seconds=0.1), toy.stage('b', needs=['a']))
     with pytest.raises(UserError, match='--redo a'):
         toy.run()
-    assert set_aside(toy.read(), 'a') == ['a', 'b']
-    toy.run()
+    with pytest.raises(UserError, match='no stage "x"'):
+        toy.run(redo=('a', 'x'))
+    _, lines = toy.run(redo=('a',))
+    assert lines[0] == 'to be done again: a, b'
     assert toy.logged.count('b ends') == 2
     assert (toy.work_dir / 'a.old1' / 'stage.json').exists()
 
 
-def test_one_chain_at_a_time(toy):
+def test_an_interrupted_stage_does_not_go_on_with_other_settings(toy):
+    toy.write(toy.stage('a', status=1))
+    toy.run()
+    toy.run(seed=1)  # without a checkpoint there is nothing to go on from
+    (toy.work_dir / 'a' / 'last_checkpoint').write_text('epoch_1.pth')
+    with pytest.raises(UserError, match='begun with other settings'):
+        toy.run(seed=2)
+    toy.write(toy.stage('a'))
+    failed, _ = toy.run(seed=2, redo=('a',))
+    assert not failed
+
+
+def test_the_configs_of_a_command_count_as_settings(toy):
+    config = toy.folder / 'probe.py'
+    config.write_text('k = 20')
+    stage = toy.stage('a', env=dict(A='1'))
+    stage['command'].append(str(config))
+    toy.write(stage)
+    toy.run()
+    config.write_text('k = 10')
+    with pytest.raises(UserError, match='other settings'):
+        toy.run()
+    config.write_text('k = 20')
+    toy.run()
+    stage['env'] = dict(A='2')
+    toy.write(stage)
+    with pytest.raises(UserError, match='other settings'):
+        toy.run()
+
+
+def test_one_chain_at_a_time(toy, monkeypatch):
     toy.write(toy.stage('a'))
     toy.work_dir.mkdir()
+    monkeypatch.setattr('mmimg2vec.chain.runner.PATIENCE', 0.5)
     with (toy.work_dir / '.lock').open('w') as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(UserError, match='another process runs the chain'):

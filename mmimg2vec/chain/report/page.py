@@ -116,7 +116,8 @@ def _stages(chain: Chain) -> str:
     lines = ['| stage | minutes | finished | command |', '|---|---|---|---|']
     for stage in chain.stages:
         record = read_record(chain.folder(stage)) or {}
-        command = as_typed(*stage_command(chain, stage, Launch())).replace('|', '\\|')
+        command = record.get('command') or as_typed(*stage_command(chain, stage, Launch()))
+        command = command.replace('|', '\\|')
         minutes = read_seconds(chain.folder(stage)) / 60
         lines.append(
             f'| {stage.title} | {minutes:.1f} | {record.get("finished", "no")} | `{command}` |'

@@ -47,10 +47,8 @@ class Comparison:
 
 def pairs(chain: Chain) -> list[tuple[Stage, Stage | None]]:
     """The stages that are no baselines, each with its baseline where it has one."""
-    baselines = {stage.baseline_of: stage for stage in chain.stages if stage.baseline_of}
-    return [
-        (stage, baselines.get(stage.name)) for stage in chain.stages if stage.baseline_of is None
-    ]
+    baselines = {name: stage for stage in chain.stages for name in stage.baseline_of}
+    return [(stage, baselines.get(stage.name)) for stage in chain.stages if not stage.baseline_of]
 
 
 def compare(chain: Chain) -> list[Comparison]:
