@@ -148,14 +148,36 @@ def test_validation_happens_on_the_way(shapes, tmp_path):
     cfg = downstream.segmentor(shapes)
     cfg.train_cfg.update(val_interval=2, max_iters=3)
     cfg.update(val_dataloader=cfg.test_dataloader, val_evaluator=cfg.test_evaluator, val_cfg=dict())
-    runner = downstream.runner_of(cfg, tmp_path / 'run')
+    assert validations(downstream.runner_of(cfg, tmp_path / 'run')) == [2, 3]
+
+
+def validations(runner):
+    """The iterations after which a run validates."""
     steps = []
     runner.call_hook = lambda name, **kwargs: (
         steps.append(runner.iter) if name == 'before_val' else None,
         type(runner).call_hook(runner, name, **kwargs),
     )
     runner.train()
-    assert steps == [2, 3]
+    return steps
+
+
+@pytest.mark.parametrize(
+    'train_cfg',
+    [
+        dict(type='mmimg2vec.CheckedIterTrainLoop', max_iters=3),
+        dict(type='mmimg2vec.CheckedTrainLoop', max_epochs=1),
+    ],
+)
+def test_a_run_killed_before_its_last_validation_makes_up_for_it(shapes, tmp_path, train_cfg):
+    cfg = downstream.segmentor(shapes)
+    cfg.update(val_dataloader=cfg.test_dataloader, val_evaluator=cfg.test_evaluator, val_cfg=dict())
+    cfg.train_cfg = train_cfg
+    by_epoch = 'max_epochs' in train_cfg
+    cfg.default_hooks.checkpoint.update(by_epoch=by_epoch, interval=1 if by_epoch else 3)
+    assert validations(downstream.runner_of(cfg, tmp_path / 'run')) == [3]
+    # Nothing is left to train; whether the validation had been done is not known.
+    assert validations(downstream.runner_of(cfg, tmp_path / 'run', resume=True)) == [3]
 
 
 def test_fewer_images_than_a_batch_are_named(shapes, tmp_path):
