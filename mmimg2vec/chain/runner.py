@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mmimg2vec.chain.commands import Launch, as_typed, stage_command
+from mmimg2vec.chain.leftovers import end_leftovers, mark
 from mmimg2vec.chain.logs import last_words, progress
 from mmimg2vec.chain.plan import Chain, Stage
 from mmimg2vec.chain.records import (
@@ -27,14 +28,12 @@ from mmimg2vec.chain.records import (
 from mmimg2vec.errors import UserError
 
 _PR_SET_PDEATHSIG = 1
-#: Seconds to wait for the processes of a chain that was killed.
-PATIENCE = 60.0
 
 
 class _Running:
     """A stage that runs."""
 
-    def __init__(self, chain: Chain, stage: Stage, launch: Launch, lock: int) -> None:
+    def __init__(self, chain: Chain, stage: Stage, launch: Launch) -> None:
         self.stage, self.folder = stage, chain.folder(stage)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.console = self.folder / 'console.log'
@@ -50,9 +49,8 @@ class _Running:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, **_threads(chain.jobs), **env},
+                env={**os.environ, **_threads(chain.jobs), **env, **mark(chain.work_dir)},
                 preexec_fn=_end_with_parent,
-                pass_fds=(lock,),
             )
         self.before, self.start = read_seconds(self.folder), time.monotonic()
         self.noted = 0.0
@@ -109,7 +107,9 @@ def run_chain(
     chosen = chain.select(only)
     for name in redo:
         chain[name]
-    with _lock(chain.work_dir) as lock:
+    with _lock(chain.work_dir):
+        if left := end_leftovers(chain.work_dir):
+            say(f'{len(left)} processes of an earlier start were still there, and were ended')
         for name in redo:
             say(f'to be done again: {", ".join(set_aside(chain, name))}')
         finished, waiting = set(), []
@@ -128,7 +128,7 @@ def run_chain(
                 raise UserError(
                     f'stage {stage.name} needs {missing[0]}, which is not finished: name it in --only too'
                 )
-        return _run(chain, waiting, finished, launch, lock, say, report_every)
+        return _run(chain, waiting, finished, launch, say, report_every)
 
 
 def _run(
@@ -136,7 +136,6 @@ def _run(
     waiting: list[Stage],
     finished: set[str],
     launch: Launch,
-    lock: int,
     say: Callable[[str], None],
     report_every: float,
 ) -> list[str]:
@@ -152,7 +151,7 @@ def _run(
                     say(f'[{stage.name}] left out: it needs a stage that failed')
                 elif finished.issuperset(stage.needs) and len(running) < chain.jobs:
                     waiting.remove(stage)
-                    running.append(_Running(chain, stage, launch, lock))
+                    running.append(_Running(chain, stage, launch))
                     say(f'[{stage.name}] {stage.title}: starts')
             for job in list(running):
                 job.note_time()
@@ -198,19 +197,13 @@ def _minutes(seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[int]:
-    """Hold a folder; its stages hold it with the chain, so that what a killed one left behind ends first."""
+def _lock(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + PATIENCE
     with (folder / '.lock').open('w') as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise UserError(
-                        f'another process runs the chain in {folder}: wait for it, or name another --work-dir'
-                    ) from None
-            time.sleep(0.2)
-        yield file.fileno()
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(
+                f'another process runs the chain in {folder}: wait for it, or name another --work-dir'
+            ) from None
+        yield

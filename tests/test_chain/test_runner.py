@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import time
+from functools import partial
 
 import pytest
 
+from mmimg2vec.chain.leftovers import end_leftovers, find_processes, mark
 from mmimg2vec.errors import UserError
 
 
@@ -102,10 +104,9 @@ def test_the_configs_of_a_command_count_as_settings(toy):
         toy.run()
 
 
-def test_one_chain_at_a_time(toy, monkeypatch):
+def test_one_chain_at_a_time(toy):
     toy.write(toy.stage('a'))
     toy.work_dir.mkdir()
-    monkeypatch.setattr('mmimg2vec.chain.runner.PATIENCE', 0.5)
     with (toy.work_dir / '.lock').open('w') as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(UserError, match='another process runs the chain'):
@@ -129,6 +130,24 @@ def test_a_killed_chain_takes_its_stage_along(toy):
     assert not failed
     assert toy.logged.count('a starts') == 1 and toy.logged.count('b ends') == 1
     assert json.loads((toy.work_dir / 'b' / 'seconds.json').read_text()) > 0
+
+
+def test_what_a_killed_chain_left_behind_is_ended(toy):
+    # As a data-loading worker: it does not end with the one that started it.
+    command = ['bash', '-c', 'trap "" TERM; sleep 60 & wait; sleep 60']
+    left = subprocess.Popen(command, env={**os.environ, **mark(toy.work_dir)})
+    other = subprocess.Popen(['sleep', '60'], env={**os.environ, **mark(toy.folder)})
+    toy.write(toy.stage('a'))
+    while len(find_processes(toy.work_dir)) < 2:
+        time.sleep(0.05)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmimg2vec.chain.runner.end_leftovers', partial(end_leftovers, patience=1))
+        _, lines = toy.run()
+    assert left.wait() == -signal.SIGKILL
+    assert '2 processes of an earlier start' in lines[0]
+    assert other.poll() is None
+    other.kill()
+    other.wait()
 
 
 def running(text):
