@@ -11,9 +11,10 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS
 from torch import nn
 
-from config_checks.names import get, walk
+from config_checks.names import MASKS, get, walk
 from mmimg2vec.errors import UserError
 from mmimg2vec.models import MaskedImageModel
+from mmimg2vec.registry import TRANSFORMS
 
 
 def check_consistency(cfg: ConfigDict, decay: bool = True) -> list[str]:
@@ -44,7 +45,7 @@ def build_without_memory(cfg: ConfigDict) -> nn.Module:
 def check_backbone_keys(cfg: ConfigDict, model: MaskedImageModel) -> list[str]:
     """Whether the backbone's tensors are those of ``mmpretrain.VisionTransformer`` with the same arguments."""
     kwargs = {**cfg.model.backbone, 'type': 'mmpretrain.VisionTransformer'}
-    for ours in ('pos_embed', 'init_cfg'):
+    for ours in ('pos_embed', 'key_bias', 'init_cfg'):
         kwargs.pop(ours, None)
     with torch.device('meta'):
         plain = MODELS.build(kwargs)
@@ -66,18 +67,15 @@ def check_shapes(cfg: ConfigDict, model: MaskedImageModel, batch: int = 2) -> li
     """Whether masks, student and target fit: a forward pass of everything trained, without computing."""
     height, width = model.backbone.img_size
     rows, columns = model.backbone.grid
-    layout = model.target_generator.describe((height, width))
+    layout = model.target_layout
     problems = _check_pipeline(cfg, (height, width))
     length = rows * columns
-    ratio = next(
-        (
-            node.get('mask_ratio', 0.75)
-            for _, node in walk(cfg.train_dataloader)
-            if node.get('type') == 'mmimg2vec.RandomTokenMask'
-        ),
-        0.75,
-    )
-    hidden = round(length * ratio)
+    try:
+        tokens, hidden = count_tokens(cfg, (height, width))
+    except UserError as error:
+        return [*problems, str(error)]
+    if tokens != length:
+        return [*problems, f'the masks have {tokens} tokens, the backbone {length} patches']
     channels = model.backbone.patch_embed.projection.in_channels
     with torch.device('meta'), torch.no_grad():
         images = torch.zeros(batch, channels, height, width)
@@ -89,8 +87,10 @@ def check_shapes(cfg: ConfigDict, model: MaskedImageModel, batch: int = 2) -> li
         }
         latents = model.encode(images, mask, hidden)
         positions = model.head.positions(mask, hidden, rank)
-        prediction = model.neck(latents, mask, positions, hidden)
-        losses = model.head.loss(prediction, positions, latents[:, 0], target)
+        try:
+            prediction, losses = model.compare(latents, target, mask, hidden, rank)
+        except RuntimeError as error:
+            return [*problems, f'the parts do not fit one another: {error}']
     if tuple(latents.shape) != (batch, 1 + length - hidden, model.backbone.embed_dims):
         problems.append(f'the latents are {tuple(latents.shape)}')
     wanted = (batch, positions.shape[1], layout.channels)
@@ -102,6 +102,20 @@ def check_shapes(cfg: ConfigDict, model: MaskedImageModel, batch: int = 2) -> li
     if any(shapes.values()):
         problems.append(f'terms of the loss are no single numbers: {shapes}')
     return problems
+
+
+def count_tokens(cfg: ConfigDict, size: tuple[int, int]) -> tuple[int, int]:
+    """Numbers of patches and of hidden patches that the training pipeline gives for images of ``size`` pixels.
+
+    Raises:
+        UserError: The pipeline makes no mask, or none for such images.
+    """
+    masks = [node for _, node in walk(cfg.train_dataloader) if node.get('type') in MASKS]
+    if len(masks) != 1:
+        raise UserError(
+            f'the training pipeline has {len(masks)} of {", ".join(MASKS)}; it has to have one'
+        )
+    return TRANSFORMS.build(masks[0]).count(*size)
 
 
 def _check_pipeline(cfg: ConfigDict, size: tuple[int, int]) -> list[str]:

@@ -20,8 +20,13 @@ _SETTINGS = re.compile(
 )
 _WORDS = re.compile(r'[a-z0-9]+(-[a-z0-9]+)*')
 
-# mmpretrain's names of the architectures; other models have an `arch` of their own, a dict.
+# mmpretrain's names of the architectures, or the `arch` itself; models not listed have a dict of their own.
 ARCHITECTURES = {
+    # CAE v2's: 12 heads at every width.
+    'vit-tiny-h12': (dict(embed_dims=192, num_layers=12, num_heads=12, feedforward_channels=768),),
+    'vit-small-h12': (
+        dict(embed_dims=384, num_layers=12, num_heads=12, feedforward_channels=1536),
+    ),
     'vit-small': ('deit-small', 'deit-s'),
     'vit-base': ('base', 'b'),
     'vit-large': ('large', 'l'),
@@ -29,8 +34,9 @@ ARCHITECTURES = {
 }
 SCHEDULES = {'coslr': 'CosineAnnealingLR'}
 # Learning rate for a batch of 256 images. The short runs on the embedded data have rates of their own.
-BASE_LR = {'img2vec': 1.5e-4}
+BASE_LR = {'img2vec': 1.5e-4, 'mff': 1.5e-4, 'cae-v2': 1.5e-3 * 256 / 2048}
 EMBEDDED_DATA = 'shapes'
+MASKS = ('mmimg2vec.RandomTokenMask', 'mmimg2vec.BlockTokenMask')
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,12 @@ def train_dataset(cfg: ConfigDict) -> dict:
     return dataset
 
 
+def fits_architecture(arch: Any, model: str) -> bool:
+    """Whether ``backbone.arch`` is what the model's name says; names not listed go with a dict of their own."""
+    wanted = ARCHITECTURES.get(model)
+    return isinstance(arch, dict) if wanted is None else arch in wanted
+
+
 def is_amp(cfg: ConfigDict) -> bool:
     """Whether the config trains in bfloat16."""
     wrapper = cfg.get('optim_wrapper', {})
@@ -152,6 +164,16 @@ IMG2VEC_OPTIONS: dict[str, Callable[[ConfigDict], bool]] = {
     'rawtarget': lambda cfg: _normalisation(cfg) == 'none',
     'batchtarget': lambda cfg: _normalisation(cfg) == 'batch',
     'whitetarget': lambda cfg: _normalisation(cfg) == 'whiten',
+}
+CAE_V2_OPTIONS: dict[str, Callable[[ConfigDict], bool]] = {
+    'fusion': lambda cfg: get(cfg, 'model.fusion') is not None,
+    'maskedpatches': lambda cfg: get(cfg, 'model.head.supervision', 'all') == 'masked',
+    'visiblepatches': lambda cfg: get(cfg, 'model.head.supervision', 'all') == 'visible',
+}
+METHOD_OPTIONS = {
+    'img2vec': IMG2VEC_OPTIONS,
+    'cae-v2': CAE_V2_OPTIONS,
+    'mff': {'nofusion': lambda cfg: get(cfg, 'model.fusion') is None},
 }
 DATA: dict[str, Callable[[dict], bool]] = {
     'in1k': lambda dataset: dataset.get('type') == 'mmpretrain.ImageNet',
@@ -227,7 +249,7 @@ def _check_schedule(cfg: ConfigDict, name: ConfigName) -> list[str]:
 
 
 def _check_options(cfg: ConfigDict, name: ConfigName) -> list[str]:
-    known = {**OPTIONS, **(IMG2VEC_OPTIONS if name.algo == 'img2vec' else {})}
+    known = {**OPTIONS, **METHOD_OPTIONS.get(name.algo, {})}
     problems = [
         f'option {word!r} of the name is not one of {", ".join(known)}'
         for word in name.options
@@ -259,18 +281,15 @@ def _check_model(cfg: ConfigDict, name: ConfigName) -> list[str]:
         problems.append(f'model.type is {get(cfg, "model.type")}, by the name {name.algo}')
     arch = get(cfg, 'model.backbone.arch')
     if name.model.startswith('vit-'):
-        wanted = ARCHITECTURES.get(name.model)
-        if isinstance(arch, str) and arch not in (wanted or ()):
+        if not fits_architecture(arch, name.model):
             problems.append(f'model.backbone.arch is {arch!r}, by the name {name.model}')
-        if wanted and not isinstance(arch, str):
-            problems.append(f'model.backbone.arch is of its own, by the name {name.model}')
         if name.patch is None:
             problems.append('the model of the name lacks its patch size, such as -p16')
     patch = get(cfg, 'model.backbone.patch_size', 16)
     if name.patch is not None and patch != name.patch:
         problems.append(f'model.backbone.patch_size is {patch}, by the name {name.patch}')
     for path, node in walk(cfg.get('train_dataloader', {}), 'train_dataloader'):
-        if node.get('type') == 'mmimg2vec.RandomTokenMask' and node.get('patch_size') != patch:
+        if node.get('type') in MASKS and node.get('patch_size') != patch:
             problems.append(f'{path}.patch_size is {node.get("patch_size")}, the model has {patch}')
     teacher = get(cfg, 'model.target_generator.dtype', 'float32')
     if 'teacher' in get(cfg, 'model.target_generator', {}) and is_amp(cfg) != (

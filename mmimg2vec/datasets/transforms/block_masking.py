@@ -121,15 +121,20 @@ class BlockTokenMask(RandomTokenMask):
         """Add ``mask`` and ``token_rank`` to the results."""
         height, width = results['img'].shape[:2]
         num_tokens, num_hidden = self.count(height, width)
+        grid = (height // self.patch_size[0], width // self.patch_size[1])
+        results['mask'] = block_token_mask(grid, num_hidden, self.min_block, self.aspect)
+        results['token_rank'] = np.random.permutation(num_tokens)
+        return results
+
+    def count(self, height: int, width: int) -> tuple[int, int]:
+        """Numbers of patches and of hidden patches; as :meth:`RandomTokenMask.count`."""
+        num_tokens, num_hidden = super().count(height, width)
         if num_hidden < self.min_block:
             raise DataError(
                 f'mask_ratio={self.mask_ratio} hides {num_hidden} of {num_tokens} tokens, fewer than the smallest '
                 f'block has, {self.min_block}: lower min_block or raise mask_ratio'
             )
-        grid = (height // self.patch_size[0], width // self.patch_size[1])
-        results['mask'] = block_token_mask(grid, num_hidden, self.min_block, self.aspect)
-        results['token_rank'] = np.random.permutation(num_tokens)
-        return results
+        return num_tokens, num_hidden
 
     def __repr__(self) -> str:
         return (

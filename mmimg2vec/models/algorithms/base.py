@@ -56,7 +56,7 @@ class MaskedImageModel(BaseSelfSupervisor):
             data_preprocessor=preprocessor,
             init_cfg=list(MAE_INIT) if init_cfg is None else init_cfg,
         )
-        layout = self._connect_target_generator()
+        self.target_layout = layout = self._connect_target_generator()
         dims = self.backbone.embed_dims
         sizes = dict(in_channels=dims, out_channels=layout.channels, grid=self.backbone.grid)
         self.fusion = None if fusion is None else MODELS.build({'embed_dims': dims, **fusion})
@@ -120,6 +120,38 @@ class MaskedImageModel(BaseSelfSupervisor):
                 f'the masks have {mask.shape[1]} tokens and the images {rows} x {columns} patches: give '
                 "RandomTokenMask the backbone's patch_size"
             )
+
+    def loss(
+        self, inputs: Tensor, mask: Tensor, num_hidden: int, token_rank: Tensor | None
+    ) -> dict[str, Tensor]:
+        """Losses of a masked batch; arguments as :meth:`forward`."""
+        target = self.target_generator(inputs)
+        latents = self.encode(inputs, mask, num_hidden)
+        return self.compare(latents, target, mask, num_hidden, token_rank)[1]
+
+    def compare(
+        self,
+        latents: Tensor,
+        target: dict[str, Tensor],
+        mask: Tensor,
+        num_hidden: int,
+        token_rank: Tensor | None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Predict at the patches that the head asks for, and compare with the target.
+
+        Args:
+            latents: ``(B, 1 + V, C)`` of :meth:`encode`.
+            target: ``tokens`` and ``pooled`` of the target generator.
+            mask: ``(B, L)`` bool, ``True`` = hidden.
+            num_hidden: Hidden patches per sample.
+            token_rank: ``(B, L)`` random ranks of the patches, or None.
+
+        Returns:
+            The prediction ``(B, P, C)`` at the patches of ``head.positions``, and the losses.
+        """
+        positions = self.head.positions(mask, num_hidden, token_rank)
+        prediction = self.neck(latents, mask, positions, num_hidden)
+        return prediction, self.head.loss(prediction, positions, latents[:, 0], target)
 
     def init_weights(self) -> None:
         """Initialise the trained parts and load the target generator's weights."""

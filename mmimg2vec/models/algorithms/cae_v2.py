@@ -54,13 +54,16 @@ class CAEv2(MaskedImageModel):
         if not self.regresses:
             self.neck.freeze_regressor()
 
-    def loss(
-        self, inputs: Tensor, mask: Tensor, num_hidden: int, token_rank: Tensor | None
-    ) -> dict[str, Tensor]:
-        """Losses of a masked batch; arguments as :meth:`MaskedImageModel.forward`."""
-        target = self.target_generator(inputs)
-        latents = self.encode(inputs, mask, num_hidden)
+    def compare(
+        self,
+        latents: Tensor,
+        target: dict[str, Tensor],
+        mask: Tensor,
+        num_hidden: int,
+        token_rank: Tensor | None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Predict patches and class token, and compare; as :meth:`MaskedImageModel.compare`."""
         positions = self.head.positions(mask, num_hidden, token_rank)
         prediction = self.neck(latents, mask, positions, num_hidden, self.regresses)
         class_token = self.neck.predict_class(latents)
-        return self.head.loss(prediction, positions, class_token, target)
+        return prediction, self.head.loss(prediction, positions, class_token, target)

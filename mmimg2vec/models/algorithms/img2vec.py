@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from mmimg2vec.models.algorithms.base import MaskedImageModel
 from mmimg2vec.registry import MODELS
 
@@ -24,13 +22,3 @@ class Img2Vec(MaskedImageModel):
     Args:
         **kwargs: As :class:`MaskedImageModel`.
     """
-
-    def loss(
-        self, inputs: Tensor, mask: Tensor, num_hidden: int, token_rank: Tensor | None
-    ) -> dict[str, Tensor]:
-        """Losses of a masked batch; arguments as :meth:`MaskedImageModel.forward`."""
-        target = self.target_generator(inputs)
-        latents = self.encode(inputs, mask, num_hidden)
-        positions = self.head.positions(mask, num_hidden, token_rank)
-        prediction = self.neck(latents, mask, positions, num_hidden)
-        return self.head.loss(prediction, positions, latents[:, 0], target)

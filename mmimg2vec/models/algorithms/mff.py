@@ -41,11 +41,7 @@ class MFF(MaskedImageModel):
         self, inputs: Tensor, mask: Tensor, num_hidden: int, token_rank: Tensor | None
     ) -> dict[str, Tensor]:
         """Loss of a masked batch, and the fusion's shares; arguments as :meth:`MaskedImageModel.forward`."""
-        target = self.target_generator(inputs)
-        latents = self.encode(inputs, mask, num_hidden)
-        positions = self.head.positions(mask, num_hidden, token_rank)
-        prediction = self.neck(latents, mask, positions, num_hidden)
-        losses = self.head.loss(prediction, positions, latents[:, 0], target)
+        losses = super().loss(inputs, mask, num_hidden, token_rank)
         return losses if self.fusion is None else {**losses, **self.fusion.shares()}
 
     def _take_mmpretrain_names(self, state: dict[str, Tensor], prefix: str, *args: Any) -> None:
