@@ -35,7 +35,7 @@ demo: ## from unlabelled images to classifier, detector and segmenter, on embedd
 	@$(READY) demo
 	@$(RUN) tools/chain.py configs/chains/img2vec_shapes.py $(ARGS)
 
-demo-quick: ## the same on a fifth of the images: that it runs, not what it is worth
+demo-quick: ## the same on a sixth of the images: that it runs, not what it is worth
 	@$(READY) demo
 	@$(RUN) tools/chain.py configs/chains/img2vec_shapes-quick.py $(ARGS)
 

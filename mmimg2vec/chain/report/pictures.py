@@ -6,6 +6,10 @@ library's own ``test_step``; nothing here knows of a particular model.
 
 from __future__ import annotations
 
+import contextlib
+import io
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +86,8 @@ def predict(chain: Chain, stage: Stage, count: int) -> list[Any] | None:
     if checkpoint is None or cfg.get('val_dataloader') is None:
         return None
     checkpoint = str(chain.folder(stage) / Path(checkpoint).name)
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
+    scope = DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine'))
+    with scope, _without_remarks():
         init_default_scope(cfg.get('default_scope', 'mmengine'))
         dataset = DATASETS.build(cfg.val_dataloader.dataset)
         indices = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)
@@ -90,6 +95,14 @@ def predict(chain: Chain, stage: Stage, count: int) -> list[Any] | None:
         with torch.no_grad():
             # One by one: mmseg does not batch test images of several sizes.
             return [model.test_step(pseudo_collate([dataset[int(i)]]))[0] for i in indices]
+
+
+@contextlib.contextmanager
+def _without_remarks() -> Iterator[None]:
+    """Keep what the libraries remark on annotations and settings off the terminal."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter('ignore')
+        yield
 
 
 def _build(cfg: Config, checkpoint: str) -> torch.nn.Module:
@@ -104,7 +117,8 @@ def _build(cfg: Config, checkpoint: str) -> torch.nn.Module:
 def _classes(chain: Chain, stage: Stage) -> tuple[str, ...]:
     with environment(stage.env):
         cfg = load_config(stage.config, dict(stage.options))
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
+    scope = DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine'))
+    with scope, _without_remarks():
         return tuple(DATASETS.build(cfg.val_dataloader.dataset).metainfo['classes'])
 
 
