@@ -72,10 +72,10 @@ def test_missing_checkpoint(folder, shapes, monkeypatch, tmp_path):
     text = f"_base_ = ['{CHAIN}']\nstages = [dict(name='detect', config=[s.config for s in _base_.stages if s.name == 'detect'][0])]\n"
     (folder / 'chain.py').write_text(text + f"env = dict(IMG2VEC_SHAPES='{shapes}')\n")
     monkeypatch.setenv('IMG2VEC_BACKBONE', str(tmp_path / 'backbone.pth'))
-    (line,) = check_chain(read_chain(str(folder / 'chain.py')), Launch())
+    (line,) = check_chain(read_chain(str(folder / 'chain.py'), str(tmp_path / 'work')), Launch())
     assert 'no checkpoint' in line and 'model.backbone.init_cfg.checkpoint' in line
     torch.save({}, tmp_path / 'backbone.pth')
-    assert check_chain(read_chain(str(folder / 'chain.py')), Launch()) == []
+    assert check_chain(read_chain(str(folder / 'chain.py'), str(tmp_path / 'work')), Launch()) == []
 
 
 def test_only_the_stages_that_run_are_looked_at(folder, shapes, tmp_path):
