@@ -9,7 +9,7 @@ STACK ?= onedl
 PYTEST_ARGS ?=
 # The tests' models are tiny: two processes of one thread, each file in one of them.
 WORKERS ?= 2
-PYTEST = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(1) -m pytest -n $(WORKERS) --dist loadfile --durations=10
+PYTEST = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(1) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=10
 
 # Only `make TARGET PYTHON=...` counts: some machines export PYTHON for purposes of their own.
 ifeq ($(origin PYTHON),command line)
