@@ -98,6 +98,18 @@ class Chain:
             self[name]
         return [stage for stage in self.stages if not names or stage.name in names]
 
+    def with_dependents(self, names: tuple[str, ...] | list[str]) -> list[str]:
+        """Some stages and all that need them, in the order of the chain.
+
+        Raises:
+            UserError: There is no stage of a name.
+        """
+        found = {self[name].name for name in names}
+        for stage in self.stages:
+            if found.intersection(stage.needs):
+                found.add(stage.name)
+        return [stage.name for stage in self.stages if stage.name in found]
+
     def __getitem__(self, name: str) -> Stage:
         """The stage of a name.
 

@@ -10,9 +10,8 @@ from mmengine.config import Config
 
 from mmimg2vec.chain.commands import Launch, tools_folder
 from mmimg2vec.chain.plan import Chain, Stage
-from mmimg2vec.chain.records import environment, read_record
+from mmimg2vec.chain.records import read_config, read_record
 from mmimg2vec.datasets.checks import check_dataset_config
-from mmimg2vec.engine.command_line import load_config
 from mmimg2vec.errors import UserError
 
 
@@ -34,9 +33,8 @@ def check_chain(
     if launch.launcher == 'slurm' and not launch.partition:
         problems.append('--launcher slurm needs --partition NAME')
     made: list[Path] = []
-    again = {stage.name for stage in chain.select(redo)} if redo else set()
+    again = chain.with_dependents(redo)
     for stage in chain.select(only):
-        again |= {stage.name} if again.intersection(stage.needs) else set()
         if stage.name in again or read_record(chain.folder(stage)) is None:
             for text in _check_stage(stage, made):
                 # Loaders and stages that need the same thing are one problem.
@@ -75,8 +73,7 @@ def _check_config(
     stage: Stage, config: str, made: list[Path], checkpoints: bool = True
 ) -> list[str]:
     try:
-        with environment(stage.env):
-            cfg = load_config(config, dict(stage.options))
+        cfg = read_config(stage, config)
     except UserError as error:
         return [str(error)]
     for name, loader in cfg.get('knn', {}).items():

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
+
 from mmimg2vec.chain.plan import Chain, Stage
 from mmimg2vec.engine.command_line import load_config
 from mmimg2vec.errors import UserError
@@ -67,10 +69,9 @@ def settings_of(chain: Chain, stage: Stage) -> str:
     parts: list[Any] = [chain.seed, [settings_of(chain, chain[name]) for name in stage.needs]]
     parts += [stage.command, sorted(stage.env.items())]
     words = stage.command[1:] if stage.command else [stage.config]
-    with environment(stage.env):
-        for config in words:
-            if config.endswith('.py') and Path(config).is_file():
-                parts.append(load_config(config, _copy(stage.options)).pretty_text)
+    for config in words:
+        if config.endswith('.py') and Path(config).is_file():
+            parts.append(read_config(stage, config).pretty_text)
     text = json.dumps(parts)
     # The chain's own folder is left out: what is finished stays finished where it is moved.
     for path in (str(chain.work_dir.resolve()), str(chain.work_dir)):
@@ -125,10 +126,7 @@ def set_aside(chain: Chain, name: str) -> list[str]:
     Returns:
         Names of the stages.
     """
-    stages = {chain[name].name}
-    for stage in chain.stages:
-        if stages.intersection(stage.needs):
-            stages.add(stage.name)
+    stages = chain.with_dependents([name])
     for stage in stages:
         folder = chain.folder(stage)
         if folder.exists():
@@ -136,7 +134,17 @@ def set_aside(chain: Chain, name: str) -> list[str]:
             while (old := folder.with_name(f'{folder.name}.old{number}')).exists():
                 number += 1
             folder.rename(old)
-    return [stage.name for stage in chain.stages if stage.name in stages]
+    return stages
+
+
+def read_config(stage: Stage, config: str | None = None) -> Config:
+    """Read a stage's config, or another one, with the stage's environment variables and options.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    with environment(stage.env):
+        return load_config(config or stage.config, _copy(stage.options))
 
 
 class environment:

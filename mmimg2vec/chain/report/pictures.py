@@ -25,10 +25,9 @@ from mmengine.runner import find_latest_checkpoint
 from torchvision.ops import nms
 
 from mmimg2vec.chain.plan import Chain, Stage
-from mmimg2vec.chain.records import environment
+from mmimg2vec.chain.records import read_config
 from mmimg2vec.chain.report.figures import save
 from mmimg2vec.engine.checkpoint import load_from_local
-from mmimg2vec.engine.command_line import load_config
 
 #: Distinct colours (RGB), by class.
 _COLOURS = np.array(
@@ -53,8 +52,9 @@ def draw_predictions(
     for title, one in (('pre-trained', stage), ('from scratch', baseline)):
         results = predict(chain, one, count) if one is not None else None
         if results is not None:
-            samples = samples or results
-            rows.append((title, results))
+            found, classes = results
+            samples = samples or found
+            rows.append((title, found))
     if samples is None:
         return None
     kind = _kind(samples[0])
@@ -62,7 +62,6 @@ def draw_predictions(
         rows = [('', samples)] if len(rows) == 1 else rows
     else:
         rows.insert(0, ('truth', samples))
-    classes = _classes(chain, stage)
     figure = Figure(figsize=(2.3 * len(samples), 2.45 * len(rows)), dpi=100, layout='constrained')
     grid = figure.subplots(len(rows), len(samples), squeeze=False)
     for axes, (title, results) in zip(grid, rows, strict=True):
@@ -74,15 +73,15 @@ def draw_predictions(
     return save(figure, path)
 
 
-def predict(chain: Chain, stage: Stage, count: int) -> list[Any] | None:
+def predict(chain: Chain, stage: Stage, count: int) -> tuple[list[Any], tuple[str, ...]] | None:
     """Predictions of a stage's model on some validation images, spread over the data.
 
     Returns:
-        Data samples of the library with truth and prediction, or None where there is no data or no checkpoint.
+        Data samples of the library with truth and prediction, and the names of the classes; None where there is no
+        data or no checkpoint.
     """
     checkpoint = find_latest_checkpoint(str(chain.folder(stage)))
-    with environment(stage.env):
-        cfg = load_config(stage.config, dict(stage.options))
+    cfg = read_config(stage)
     if checkpoint is None or cfg.get('val_dataloader') is None:
         return None
     checkpoint = str(chain.folder(stage) / Path(checkpoint).name)
@@ -94,7 +93,8 @@ def predict(chain: Chain, stage: Stage, count: int) -> list[Any] | None:
         model = _build(cfg, checkpoint)
         with torch.no_grad():
             # One by one: mmseg does not batch test images of several sizes.
-            return [model.test_step(pseudo_collate([dataset[int(i)]]))[0] for i in indices]
+            samples = [model.test_step(pseudo_collate([dataset[int(i)]]))[0] for i in indices]
+        return samples, tuple(dataset.metainfo['classes'])
 
 
 @contextlib.contextmanager
@@ -112,14 +112,6 @@ def _build(cfg: Config, checkpoint: str) -> torch.nn.Module:
     model = MODELS.build(model_cfg)
     model.load_state_dict(load_from_local(checkpoint, 'cpu')['state_dict'])
     return model.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
-
-
-def _classes(chain: Chain, stage: Stage) -> tuple[str, ...]:
-    with environment(stage.env):
-        cfg = load_config(stage.config, dict(stage.options))
-    scope = DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine'))
-    with scope, _without_remarks():
-        return tuple(DATASETS.build(cfg.val_dataloader.dataset).metainfo['classes'])
 
 
 def _kind(sample: Any) -> str:
