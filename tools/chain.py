@@ -24,8 +24,8 @@ from mmimg2vec.chain import (
     run_chain,
     stage_command,
 )
-from mmimg2vec.chain.commands import LAUNCHERS
-from mmimg2vec.engine.command_line import Options, hush, run
+from mmimg2vec.chain.commands import add_launch_arguments
+from mmimg2vec.engine.command_line import hush, run
 from mmimg2vec.errors import UserError
 
 
@@ -39,9 +39,6 @@ def parse_arguments() -> argparse.Namespace:
         '--dry-run', action='store_true', help='print the commands, check what they need, run none'
     )
     parser.add_argument(
-        '--only', nargs='+', default=[], metavar='STAGE', help='run these stages alone'
-    )
-    parser.add_argument(
         '--redo',
         nargs='+',
         default=[],
@@ -49,18 +46,7 @@ def parse_arguments() -> argparse.Namespace:
         help='run these stages, and those that need them, again; what they wrote is kept under another name',
     )
     parser.add_argument('--report', action='store_true', help='write the report and run nothing')
-    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='what starts a stage')
-    parser.add_argument(
-        '--gpus', type=int, help="processes of each stage in place of the chain config's"
-    )
-    parser.add_argument('--partition', default='', help='Slurm partition')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=Options,
-        metavar='KEY=VALUE',
-        help='change settings of the chain config, such as jobs=1',
-    )
+    add_launch_arguments(parser)
     return parser.parse_args()
 
 

@@ -15,9 +15,9 @@ import json
 from pathlib import Path
 
 from mmimg2vec.chain import Launch, check_chain, read_chain, run_chain
-from mmimg2vec.chain.commands import LAUNCHERS
+from mmimg2vec.chain.commands import add_launch_arguments
 from mmimg2vec.chain.report import as_json, compare, draw_results, table, write_report
-from mmimg2vec.engine.command_line import Options, hush, run
+from mmimg2vec.engine.command_line import hush, run
 from mmimg2vec.errors import UserError
 
 
@@ -27,18 +27,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('chain', nargs='?', default='configs/chains/img2vec_shapes.py')
     parser.add_argument('--out', type=Path, help='folder; work_dirs/experiment/CHAIN-NAME')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
-    parser.add_argument('--only', nargs='+', default=[], metavar='STAGE', help='these stages alone')
-    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='what starts a stage')
-    parser.add_argument('--gpus', type=int, help='processes of each stage')
-    parser.add_argument('--partition', default='', help='Slurm partition')
     parser.add_argument('--table', action='store_true', help='only the table of what is finished')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=Options,
-        metavar='KEY=VALUE',
-        help='change settings of the chain config, such as jobs=1',
-    )
+    add_launch_arguments(parser)
     return parser.parse_args()
 
 

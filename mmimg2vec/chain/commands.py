@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shlex
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmimg2vec.chain.plan import Chain, Stage
+from mmimg2vec.engine.command_line import Options
 
 LAUNCHERS = ('none', 'pytorch', 'slurm')
 
@@ -27,6 +29,25 @@ class Launch:
     launcher: str = 'none'
     gpus: int | None = None
     partition: str = ''
+
+
+def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the scripts that run chains: which stages, started by what, and changes of the chain config."""
+    parser.add_argument(
+        '--only', nargs='+', default=[], metavar='STAGE', help='run these stages alone'
+    )
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='what starts a stage')
+    parser.add_argument(
+        '--gpus', type=int, help="processes of each stage in place of the chain config's"
+    )
+    parser.add_argument('--partition', default='', help='Slurm partition')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=Options,
+        metavar='KEY=VALUE',
+        help='change settings of the chain config, such as jobs=1',
+    )
 
 
 def tools_folder() -> Path:
