@@ -1,3 +1,4 @@
+from mmimg2vec.datasets.captions import CaptionDataset
 from mmimg2vec.datasets.errors import DataError, UnreadableImage
 from mmimg2vec.datasets.sampling import DrawKey, SeededSampler
 from mmimg2vec.datasets.seeded import SeededDataset
@@ -10,6 +11,7 @@ from mmimg2vec.datasets.transforms import (
 
 __all__ = [
     'BlockTokenMask',
+    'CaptionDataset',
     'DataError',
     'DrawKey',
     'LoadImage',

@@ -1,9 +1,15 @@
-from mmimg2vec.models.algorithms import MFF, CAEv2, Img2Vec, MaskedImageModel
-from mmimg2vec.models.backbones import MaskedVisionTransformer, ViTDet
+from mmimg2vec.models.algorithms import CLIP, MFF, CAEv2, Img2Vec, MaskedImageModel
+from mmimg2vec.models.backbones import (
+    CLIPTextTower,
+    FrozenVisionTransformer,
+    MaskedVisionTransformer,
+    ViTDet,
+)
 from mmimg2vec.models.data_preprocessor import MaskedImagePreprocessor
 from mmimg2vec.models.heads import FeatureHead, TokenAlignmentHead
 from mmimg2vec.models.losses import CosineFeatureLoss, MSEFeatureLoss, SmoothL1FeatureLoss
 from mmimg2vec.models.necks import (
+    AttentivePooling,
     CrossAttentionDecoder,
     LatentRegressor,
     MultiLevelFusion,
@@ -21,14 +27,18 @@ from mmimg2vec.models.target_generators import (
 )
 
 __all__ = [
+    'CLIP',
     'MFF',
+    'AttentivePooling',
     'BackboneTargetGenerator',
     'CAEv2',
     'CLIPTargetGenerator',
+    'CLIPTextTower',
     'CLIPVisionTower',
     'CosineFeatureLoss',
     'CrossAttentionDecoder',
     'FeatureHead',
+    'FrozenVisionTransformer',
     'Img2Vec',
     'LatentRegressor',
     'MSEFeatureLoss',

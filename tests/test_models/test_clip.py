@@ -1,4 +1,5 @@
 import copy
+import hashlib
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 from mmimg2vec import UserError
 from mmimg2vec.models import CLIPTargetGenerator, CLIPVisionTower
 from mmimg2vec.models.target_generators.clip import CLIP_MEAN, CLIP_STD
+from mmimg2vec.models.target_generators.clip_tower import image_tower, to_openai
 from mmimg2vec.models.utils.weights import fill_module
 
 WIDTH, OUT, SIZE, PATCH, DEPTH, HEADS = 32, 24, 64, 16, 2, 4
@@ -69,8 +71,9 @@ def randomised(model):
     return model
 
 
-def generator(path, **kwargs):
-    teacher = dict(TEACHER, init_cfg=dict(type='Pretrained', checkpoint=str(path)))
+def generator(path, sha256=None, **kwargs):
+    init = dict(type='Pretrained', checkpoint=str(path), sha256=sha256)
+    teacher = dict(TEACHER, init_cfg=init)
     return CLIPTargetGenerator(teacher, **kwargs)
 
 
@@ -190,6 +193,17 @@ def test_transformers(kind, activation, tmp_path):
     torch.testing.assert_close(tower(images)[0], expected, rtol=1e-4, atol=1e-4)
 
 
+def test_round_trip(reference):
+    state = visual_only(reference.state_dict())
+    again = to_openai(image_tower(state))
+    assert again.keys() == state.keys()
+    assert all(torch.equal(again[key], state[key]) for key in state)
+    tower = CLIPVisionTower(**TEACHER).state_dict()
+    there = image_tower(to_openai(tower))
+    assert there.keys() == tower.keys()
+    assert all(torch.equal(there[key], tower[key]) for key in tower)
+
+
 def test_images_of_another_size_than_the_tables(reference, save):
     part = generator(save(reference.state_dict()))
     part.connect((PATCH, PATCH), 3, None, None)
@@ -244,7 +258,20 @@ def test_mistakes_are_one_line(spoil, message, reference, save):
     part = connect(generator(save(spoil(reference.state_dict()))))
     with pytest.raises(UserError, match=message) as caught:
         part.load()
-    assert '\n' not in str(caught.value) and 'clip.pt' in str(caught.value)
+    text = str(caught.value)
+    assert '\n' not in text and 'clip.pt' in text and 'UserError' not in text
+
+
+def test_sha256_is_verified(reference, save):
+    path = save(reference.state_dict())
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    for sha256 in (digest, digest[:8]):
+        part = connect(generator(path, sha256=sha256))
+        part.load()
+        assert part.teacher is not None
+    with pytest.raises(UserError, match=f'clip.pt has the SHA-256 {digest}') as caught:
+        connect(generator(path, sha256='0' * 64)).load()
+    assert '\n' not in str(caught.value)
 
 
 def test_unknown_activation():

@@ -1,4 +1,5 @@
 from mmimg2vec.engine.hooks.backbone_export import BackboneExportHook
+from mmimg2vec.engine.hooks.clip_export import CLIPExportHook
 from mmimg2vec.engine.hooks.data_check import DataCheckHook
 from mmimg2vec.engine.hooks.feature_pictures import FeaturePictureHook
 from mmimg2vec.engine.hooks.init_coverage import InitCoverageHook
@@ -12,6 +13,7 @@ from mmimg2vec.engine.hooks.unreadable_images import UnreadableImagesHook
 
 __all__ = [
     'BackboneExportHook',
+    'CLIPExportHook',
     'DataCheckHook',
     'FeaturePictureHook',
     'GradNormHook',

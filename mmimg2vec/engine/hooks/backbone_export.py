@@ -46,6 +46,19 @@ def save_whole(checkpoint: Any, path: str | Path) -> None:
     os.replace(part, path)
 
 
+def run_meta(runner: Runner) -> dict[str, Any]:
+    """What an exported file says of the run that it comes from."""
+    return {
+        'mmimg2vec_version': __version__,
+        'torch_version': str(torch.__version__),
+        'experiment_name': runner.experiment_name,
+        'config': runner.cfg.pretty_text,
+        'epoch': runner.epoch,
+        'iter': runner.iter,
+        'seed': runner.seed,
+    }
+
+
 @HOOKS.register_module()
 class BackboneExportHook(Hook):
     """Writes ``WORK_DIR/backbone.pth`` at the end of training, whole or not at all.
@@ -77,15 +90,6 @@ class BackboneExportHook(Hook):
                 f'{type(runner.model).__name__} has no `backbone` to export: remove BackboneExportHook from '
                 'custom_hooks'
             )
-        meta = {
-            'mmimg2vec_version': __version__,
-            'torch_version': str(torch.__version__),
-            'experiment_name': runner.experiment_name,
-            'config': runner.cfg.pretty_text,
-            'epoch': runner.epoch,
-            'iter': runner.iter,
-            'seed': runner.seed,
-        }
         path = osp.join(runner.work_dir, self.filename)
-        save_whole({'state_dict': state, 'meta': to_plain(meta)}, path)
+        save_whole({'state_dict': state, 'meta': to_plain(run_meta(runner))}, path)
         runner.logger.info(f'The backbone ({len(state)} tensors) is saved to {path}')

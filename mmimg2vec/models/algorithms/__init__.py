@@ -1,6 +1,7 @@
 from mmimg2vec.models.algorithms.base import MaskedImageModel
 from mmimg2vec.models.algorithms.cae_v2 import CAEv2
+from mmimg2vec.models.algorithms.clip import CLIP
 from mmimg2vec.models.algorithms.img2vec import Img2Vec
 from mmimg2vec.models.algorithms.mff import MFF
 
-__all__ = ['MFF', 'CAEv2', 'Img2Vec', 'MaskedImageModel']
+__all__ = ['CLIP', 'MFF', 'CAEv2', 'Img2Vec', 'MaskedImageModel']

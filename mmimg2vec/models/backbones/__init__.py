@@ -1,4 +1,6 @@
+from mmimg2vec.models.backbones.clip_text_tower import CLIPTextTower
+from mmimg2vec.models.backbones.frozen_vit import FrozenVisionTransformer
 from mmimg2vec.models.backbones.masked_vit import MaskedVisionTransformer
 from mmimg2vec.models.backbones.vitdet import ViTDet
 
-__all__ = ['MaskedVisionTransformer', 'ViTDet']
+__all__ = ['CLIPTextTower', 'FrozenVisionTransformer', 'MaskedVisionTransformer', 'ViTDet']

@@ -1,3 +1,4 @@
+from mmimg2vec.models.necks.attentive_pooling import AttentivePooling
 from mmimg2vec.models.necks.cross_attention_decoder import CrossAttentionDecoder
 from mmimg2vec.models.necks.fusion import MultiLevelFusion
 from mmimg2vec.models.necks.latent_regressor import LatentRegressor
@@ -5,6 +6,7 @@ from mmimg2vec.models.necks.self_attention_decoder import SelfAttentionDecoder
 from mmimg2vec.models.necks.simple_feature_pyramid import SimpleFeaturePyramid
 
 __all__ = [
+    'AttentivePooling',
     'CrossAttentionDecoder',
     'LatentRegressor',
     'MultiLevelFusion',

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule
 from mmpretrain.models.utils import LayerScale
@@ -15,12 +14,11 @@ from mmimg2vec.models.utils import (
     sincos_position_embedding,
     split_indices,
 )
+from mmimg2vec.models.utils.cross_attention import EPS, CrossAttention
 from mmimg2vec.registry import MODELS
 
-_EPS = 1e-6  # of every LayerNorm
 
-
-class RegressorBlock(nn.Module):
+class RegressorBlock(CrossAttention):
     """Cross-attention and MLP on the hidden tokens, as CAE v2's official code has them.
 
     The residual around the MLP starts from the *normalised* tokens, and the hidden tokens are among the keys and values.
@@ -41,17 +39,9 @@ class RegressorBlock(nn.Module):
         drop_path_rate: float,
         layer_scale_init_value: float,
     ) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.norm_query = nn.LayerNorm(dims, eps=_EPS)
-        self.norm_key = nn.LayerNorm(dims, eps=_EPS)
-        self.norm_value = nn.LayerNorm(dims, eps=_EPS)
-        self.query = nn.Linear(dims, dims)
-        self.key = nn.Linear(dims, dims, bias=False)
-        self.value = nn.Linear(dims, dims)
-        self.proj = nn.Linear(dims, dims)
+        super().__init__(dims, num_heads)
         self.gamma1 = LayerScale(dims, layer_scale_init_value or 1.0)
-        self.norm_mlp = nn.LayerNorm(dims, eps=_EPS)
+        self.norm_mlp = nn.LayerNorm(dims, eps=EPS)
         hidden = int(mlp_ratio * dims)
         self.mlp = nn.Sequential(nn.Linear(dims, hidden), nn.GELU(), nn.Linear(hidden, dims))
         self.gamma2 = LayerScale(dims, layer_scale_init_value or 1.0)
@@ -73,17 +63,10 @@ class RegressorBlock(nn.Module):
             ``(B, M, C)``.
         """
         context = torch.cat((visible, x), dim=1)
-        query = self.query(self.norm_query(x + place))
-        key = self.key(self.norm_key(context + context_place))
-        value = self.value(self.norm_value(context))
-        x = x + self.drop_path(self.gamma1(self._attend(query, key, value)))
+        read = self.attend(x + place, context + context_place, context)
+        x = x + self.drop_path(self.gamma1(read))
         x = self.norm_mlp(x)
         return x + self.drop_path(self.gamma2(self.mlp(x)))
-
-    def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        # (B, N, C) -> (B, heads, N, C / heads)
-        heads = [x.unflatten(2, (self.num_heads, -1)).transpose(1, 2) for x in (query, key, value)]
-        return self.proj(F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2))
 
 
 @MODELS.register_module()
@@ -135,7 +118,7 @@ class LatentRegressor(BaseModule):
         if embed_dims == in_channels:
             self.embed = nn.Identity()
         else:
-            norm = nn.LayerNorm(embed_dims, eps=_EPS)
+            norm = nn.LayerNorm(embed_dims, eps=EPS)
             self.embed = nn.Sequential(nn.Linear(in_channels, embed_dims), norm)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, embed_dims))
         table = sincos_position_embedding(self.grid, embed_dims, class_token=False)
@@ -150,7 +133,7 @@ class LatentRegressor(BaseModule):
             )
             for index in range(depth)
         )
-        self.norm = nn.LayerNorm(embed_dims, eps=_EPS)
+        self.norm = nn.LayerNorm(embed_dims, eps=EPS)
         self.pred = nn.Linear(embed_dims, out_channels)
 
     def init_weights(self) -> None:

@@ -23,7 +23,7 @@ class CLIPTargetGenerator(BackboneTargetGenerator):
     Args:
         teacher: Arguments of :class:`CLIPVisionTower` (``arch``, ``patch_size``, ``img_size`` that its position
             embedding is for, ``out_channels``, ``activation``), and ``init_cfg=dict(type='Pretrained',
-            checkpoint=...)``.
+            checkpoint=..., sha256=...)``; the SHA-256 is verified when given.
         normalisation: As :class:`BackboneTargetGenerator`; none by default.
         mean: CLIP's own mean of RGB, in grey levels.
         std: CLIP's own standard deviation, likewise.
@@ -41,8 +41,12 @@ class CLIPTargetGenerator(BackboneTargetGenerator):
         std: Sequence[float] = CLIP_STD,
         **kwargs: Any,
     ) -> None:
+        teacher = {'type': 'mmimg2vec.CLIPVisionTower', **teacher}
+        if teacher.get('init_cfg') is not None:
+            # The names in the file are others, so nothing is to be learnt from where the tower's stand.
+            teacher['init_cfg'] = {'prefix': '', **teacher['init_cfg']}
         super().__init__(
-            {'type': 'mmimg2vec.CLIPVisionTower', **teacher},
+            teacher,
             normalisation=normalisation,
             mean=mean,
             std=std,

@@ -127,6 +127,31 @@ def image_tower(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     )
 
 
+def to_openai(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Name the weights of a tower as OpenAI's release does; the inverse of :func:`image_tower`.
+
+    Args:
+        state: Name -> tensor of :class:`CLIPVisionTower`.
+
+    Returns:
+        Name -> tensor, ``visual.*``.
+    """
+    renamed = {}
+    for name, tensor in state.items():
+        block = re.fullmatch(r'layers\.(\d+)\.(.+)', name)
+        table, inner = (_OPENAI, name) if block is None else (_OPENAI_BLOCK, block[2])
+        new = _replace_start(inner, {ours: theirs for theirs, ours in table.items()})
+        if new == 'class_embedding':
+            tensor = tensor.flatten()
+        elif new == 'positional_embedding':
+            tensor = tensor.squeeze(0)
+        elif new == 'proj':
+            tensor = tensor.T.contiguous()
+        prefix = '' if block is None else f'transformer.resblocks.{block[1]}.'
+        renamed[f'visual.{prefix}{new}'] = tensor
+    return renamed
+
+
 def _from_openai(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return _rename(_below(weights, f'{prefix}visual.'))
 
@@ -181,8 +206,8 @@ def _below(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _replace_start(name: str, table: Mapping[str, str]) -> str:
-    """Replace the start of a name, up to a dot (or where the table's entry ends in an underscore)."""
+    """Replace the start of a name, up to a dot (or where the table's entry ends in a dot or an underscore)."""
     for old, new in table.items():
-        if name == old or name.startswith(old if old.endswith('_') else f'{old}.'):
+        if name == old or name.startswith(old if old.endswith(('.', '_')) else f'{old}.'):
             return new + name[len(old) :]
     return name

@@ -1,0 +1,93 @@
+"""CAE v2 on Shapes: a small ViT aligned with the tokens of the demo's CLIP.
+
+The teacher is that of clip_vit-tiny-p8_1xb128-coslr-10e_shapes.py; environment variable IMG2VEC_CLIP names another checkpoint.
+The paper's questions on the command line, the mask being number 3 of the pipeline:
+--cfg-options model.head.supervision=visible train_dataloader.dataset.dataset.pipeline.3.mask_ratio=0.25
+(supervision: all, visible or masked). Downstream the backbone has LayerScale:
+--cfg-options model.backbone.layer_scale_init_value=0.1. Measured figures: README.md of the project, "The demo".
+Run: python tools/train.py configs/demo/cae-v2_vit-tiny-p8_1xb128-coslr-8e_shapes.py
+"""
+
+_base_ = ['../_base_/datasets/shapes_masked.py', '../_base_/default_runtime.py']
+
+max_epochs = 8
+work_dir = 'work_dirs/demo/cae-v2'
+
+model = dict(
+    type='mmimg2vec.CAEv2',
+    data_preprocessor=dict(
+        mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
+    ),
+    backbone=dict(
+        type='mmimg2vec.MaskedVisionTransformer',
+        arch=dict(embed_dims=128, num_layers=4, num_heads=4, feedforward_channels=512),
+        img_size=64,
+        patch_size=8,
+        key_bias=False,
+        layer_scale_init_value=0.1,
+    ),
+    neck=dict(
+        type='mmimg2vec.LatentRegressor',
+        embed_dims=96,
+        depth=2,
+        num_heads=4,
+        layer_scale_init_value=0.1,
+    ),
+    head=dict(
+        type='mmimg2vec.TokenAlignmentHead',
+        loss=dict(type='mmimg2vec.CosineFeatureLoss'),
+        supervision='all',
+    ),
+    target_generator=dict(
+        type='mmimg2vec.CLIPTargetGenerator',
+        teacher=dict(
+            arch=dict(embed_dims=96, num_layers=3, num_heads=4, feedforward_channels=384),
+            img_size=64,
+            patch_size=8,
+            out_channels=64,
+            activation='quick_gelu',
+            init_cfg=dict(
+                type='Pretrained', checkpoint='{{$IMG2VEC_CLIP:work_dirs/demo/clip/clip.pth}}'
+            ),
+        ),
+    ),
+)
+
+train_dataloader = dict(
+    dataset=dict(
+        dataset=dict(
+            pipeline=[
+                dict(type='mmimg2vec.LoadImage'),
+                dict(
+                    type='mmpretrain.RandomResizedCrop',
+                    scale=64,
+                    crop_ratio_range=(0.4, 1.0),
+                    backend='cv2',
+                    interpolation='bicubic',
+                ),
+                dict(type='mmpretrain.RandomFlip', prob=0.5),
+                # Blocks of 5 of the 64 patches and more, as of 16 of 196 at full size.
+                dict(type='mmimg2vec.BlockTokenMask', patch_size=8, mask_ratio=0.5, min_block=5),
+                dict(type='mmimg2vec.PackMaskedInputs'),
+            ],
+        ),
+    ),
+)
+
+optim_wrapper = dict(
+    type='mmimg2vec.AutocastOptimWrapper',
+    dtype='float32',
+    optimizer=dict(type='AdamW', lr=1.5e-3, betas=(0.9, 0.999), weight_decay=0.05),
+    clip_grad=dict(max_norm=3.0),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.05, end=1, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', begin=1, end=max_epochs, convert_to_iter_based=True),
+]
+train_cfg = dict(type='mmimg2vec.CheckedTrainLoop', max_epochs=max_epochs)
+auto_scale_lr = dict(base_batch_size=128, enable=True)
+
+custom_hooks = [
+    *_base_.custom_hooks,
+    dict(type='mmimg2vec.KNNHook', interval=max_epochs // 2, **_base_.knn),
+]
