@@ -31,6 +31,7 @@ from config_checks.files import (
     find_configs,
     metafile_batch,
 )
+from config_checks.methods import check_method
 from config_checks.names import EMBEDDED_DATA, check_content, parse_name
 from config_checks.types import check_types
 
@@ -47,7 +48,8 @@ def check_config(file: Path, root: Path = ROOT) -> list[str]:
     benchmark = parse_benchmark(file.stem)
     name = None if benchmark else parse_name(file.stem)
     if benchmark:
-        problems += [*check_benchmark(cfg, benchmark), *check_start(cfg, file)]
+        problems += check_benchmark(cfg, benchmark)
+        problems += [*check_method(cfg, benchmark, file), *check_start(cfg, file)]
         problems += _check_metafile(file, root, benchmark.length, benchmark.gpus * benchmark.batch)
     elif name:
         problems += check_content(cfg, name)

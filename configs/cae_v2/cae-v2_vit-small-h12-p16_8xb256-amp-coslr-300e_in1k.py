@@ -28,18 +28,8 @@ train_dataloader = dict(
     dataset=dict(
         dataset=dict(
             pipeline=[
-                dict(type='mmimg2vec.LoadImage'),
-                dict(
-                    type='mmpretrain.RandomResizedCrop',
-                    scale=224,
-                    crop_ratio_range=(0.4, 1.0),
-                    backend='cv2',
-                    interpolation='bicubic',
-                ),
-                dict(type='mmpretrain.RandomFlip', prob=0.5),
-                dict(type='mmpretrain.ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4),
-                dict(type='mmimg2vec.BlockTokenMask', patch_size=16, mask_ratio=49 / 196),
-                dict(type='mmimg2vec.PackMaskedInputs'),
+                dict(step, mask_ratio=49 / 196) if 'mask_ratio' in step else step
+                for step in _base_.train_dataloader.dataset.dataset.pipeline
             ]
         )
     )

@@ -14,7 +14,12 @@ from torch import Tensor
 from mmimg2vec.errors import UserError
 
 # Backbones whose features without a mask are those of mmpretrain.VisionTransformer, under the same names.
-_PLAIN_TYPES = ('VisionTransformer', 'MaskedVisionTransformer', 'MAEViT')
+_PLAIN_TYPES = (
+    'VisionTransformer',
+    'MaskedVisionTransformer',
+    'FrozenVisionTransformer',
+    'MAEViT',
+)
 _NEEDED = ('patch_embed.projection.weight', 'pos_embed', 'layers.0.attn.qkv.weight')
 # Arguments that change the computation in ways that a plain ViT elsewhere does not have.
 _UNUSUAL = ('layer_cfgs', 'patch_cfg')

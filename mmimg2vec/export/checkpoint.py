@@ -102,6 +102,7 @@ def read_backbone(
 
 def _state(checkpoint: Mapping[str, Any], path: str) -> dict[str, Tensor]:
     tensors = checkpoint.get('state_dict', checkpoint)
+    tensors = tensors if isinstance(tensors, Mapping) else {}
     tensors = {name: value for name, value in tensors.items() if isinstance(value, torch.Tensor)}
     state = {
         name[len(PREFIX) :]: value for name, value in tensors.items() if name.startswith(PREFIX)

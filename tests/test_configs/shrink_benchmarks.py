@@ -32,17 +32,21 @@ class TinyBenchmark:
         self.shapes = folder / 'shapes'
         write_shapes(self.shapes, ShapesOptions(scenes=4, val_scenes=2, size=96, crop=32))
 
-    def backbone(self, patch: int) -> str:
-        """Weights as pre-training writes them: at its own image size, with class token and final norm."""
-        path = self.folder / f'backbone_p{patch}.pth'
+    def backbone(self, patch: int, layer_scale: float = 0.0) -> str:
+        """Weights as pre-training writes them: at its own image size, with class token and final norm.
+
+        Those with LayerScale are CAE v2's, whose keys have no bias.
+        """
+        path = self.folder / f'backbone_p{patch}_{layer_scale}.pth'
         if not path.exists():
-            arch = dict(type='mmpretrain.VisionTransformer', arch=ARCH, patch_size=patch)
+            arch = dict(type='mmimg2vec.MaskedVisionTransformer', arch=ARCH, patch_size=patch)
+            arch.update(layer_scale_init_value=layer_scale, key_bias=not layer_scale)
             save_backbone({**arch, 'img_size': 3 * patch}, path)
         return str(path)
 
 
 def save_backbone(config: dict, path: Path) -> str:
-    """Random weights of a plain vision transformer, in a file as pre-training writes it."""
+    """Random weights of a vision transformer, in a file as pre-training writes it."""
     torch.manual_seed(0)
     model = MODELS.build(config)
     model.init_weights()
@@ -120,7 +124,9 @@ def _shrink_model(model: dict, filename: str, tiny: TinyBenchmark) -> None:
     # As in the full-size run: ViTDet-H takes up patches of 14.
     source = 14 if 'huge' in filename else backbone['patch_size']
     backbone.update(arch=dict(ARCH), img_size=SIDE - SIDE % backbone['patch_size'])
-    backbone['init_cfg']['checkpoint'] = tiny.backbone(source)
+    backbone['init_cfg']['checkpoint'] = tiny.backbone(
+        source, backbone.get('layer_scale_init_value', 0.0)
+    )
     if 'window_size' in backbone:
         backbone['window_size'] = 3
     if 'out_indices' in backbone:
@@ -131,7 +137,7 @@ def _shrink_model(model: dict, filename: str, tiny: TinyBenchmark) -> None:
         model['data_preprocessor']['size'] = (SIDE, SIDE)
     if model['data_preprocessor'].get('pad_size_divisor') == 1024:
         model['data_preprocessor']['pad_size_divisor'] = SIDE
-    full = {384, 768, 1024, 1280}
+    full = {192, 384, 768, 1024, 1280}
     for _, node in walk(
         {key: model.get(key) for key in ('neck', 'head', 'decode_head', 'auxiliary_head')}
     ):

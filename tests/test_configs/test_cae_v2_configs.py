@@ -1,4 +1,4 @@
-"""Every CAE v2 config runs one real step at a tiny size through its runner, with all its hooks."""
+"""CAE v2's configs of every size and kind run one real step at a tiny size through their runners, with all their hooks."""
 
 import copy
 import math
@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from check_configs import ROOT, check_config
+from check_configs import ROOT
 from config_checks.consistency import check_backbone_keys, check_consistency, count_tokens
 from config_checks.names import check_content, parse_name, walk
 from mmengine.config import Config
@@ -17,6 +17,11 @@ from mmimg2vec.engine.command_line import build_runner
 
 CONFIGS = sorted((ROOT / 'configs' / 'cae_v2').glob('*.py'))
 REFERENCE = ROOT / 'configs/cae_v2/cae-v2_vit-base-p16_8xb256-amp-coslr-300e_in1k.py'
+# All sizes, and of the ablations one of each kind.
+KINDS = ('amp', 'amp-visiblepatches-mask25', 'amp-maskedpatches', 'amp-fusion')
+STEPS = [file for file in CONFIGS if any(f'b256-{kind}-coslr' in file.stem for kind in KINDS)]
+# By the official code; that of the large size is the project's choice.
+HIDDEN = {'vit-tiny-h12': 30, 'vit-small-h12': 49, 'vit-base': 98, 'vit-large': 98}
 SIZE = 16 * GRID
 TEACHER = dict(
     arch=dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=128), img_size=SIZE
@@ -60,6 +65,8 @@ def shrink(file, files, work_dir):
     cfg.experiment_name = f'{file.stem}_{np.random.randint(1 << 30)}'
     cfg.log_level = 'ERROR'
     cfg.model.backbone.update(arch=dict(ARCH), img_size=SIZE)
+    if cfg.model.get('fusion'):
+        cfg.model.fusion.blocks = (0, 2)
     # The regressor is as wide as the student, but for the tiny one half as wide.
     cfg.model.neck.update(embed_dims=24 if 'tiny' in file.stem else 48, depth=2, num_heads=3)
     cfg.model.target_generator.teacher.update(copy.deepcopy(TEACHER))
@@ -80,9 +87,9 @@ def shrink(file, files, work_dir):
     return cfg
 
 
-@pytest.mark.parametrize('file', CONFIGS, ids=lambda file: file.stem)
+@pytest.mark.parametrize('file', STEPS, ids=lambda file: file.stem)
+@pytest.mark.usefixtures('quick_start')
 def test_one_step(file, tiny_files, tmp_path):
-    torch.set_num_threads(1)
     cfg = shrink(file, tiny_files, tmp_path)
     rate = cfg.optim_wrapper.optimizer.lr * 2 / cfg.auto_scale_lr.base_batch_size
     assert math.isclose(rate, 1.5e-3 * 2 / 2048, rel_tol=1e-9)
@@ -110,6 +117,16 @@ def test_one_step(file, tiny_files, tmp_path):
     token, loss = (scalars[f'train/{key}'].current() for key in ('loss_token', 'loss'))
     assert 0 < loss < 2 and math.isclose(token, loss)  # what is watched is not added
     assert -1 <= scalars['train/class_cosine'].current() <= 1
+    assert [v.current() for k, v in scalars.items() if 'fusion_weight' in k] == (
+        [0.5, 0.5] if cfg.model.get('fusion') else []
+    )
+    frozen = {
+        name.split('.')[1]
+        for name, p in runner.model.named_parameters()
+        if not p.requires_grad and name.startswith('neck')
+    }
+    regressor = {'mask_token', 'blocks'}
+    assert frozen == (regressor if cfg.model.head.supervision == 'visible' else set())
     assert list(tmp_path.rglob('features*.png'))
 
     checkpoint = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)
@@ -120,23 +137,6 @@ def test_one_step(file, tiny_files, tmp_path):
     plain = MODELS.build({**kwargs, 'type': 'mmpretrain.VisionTransformer'})
     plain.load_state_dict({key[len('backbone.') :]: value for key, value in state.items()})
     assert not any(layer.attn.qkv.bias.chunk(3)[1].any() for layer in plain.layers)
-
-
-@pytest.mark.parametrize('supervision', ['visible', 'masked'])
-def test_supervision_is_one_option(supervision, tiny_files, tmp_path):
-    torch.set_num_threads(1)
-    cfg = shrink(REFERENCE, tiny_files, tmp_path)
-    cfg.model.head.supervision = supervision
-    runner = build_runner(cfg)
-    runner.train()
-    assert runner.iter == 1
-    assert 0 < runner.message_hub.get_scalar('train/loss').current() < 2
-    frozen = {
-        name.split('.')[1]
-        for name, p in runner.model.named_parameters()
-        if not p.requires_grad and name.startswith('neck')
-    }
-    assert frozen == ({'mask_token', 'blocks'} if supervision == 'visible' else set())
 
 
 @pytest.mark.parametrize('scope', ['mmpretrain', 'mmdet', 'mmseg'])
@@ -153,11 +153,30 @@ def test_parts_build_under_every_default_scope(scope, tiny_files, tmp_path):
 
 
 @pytest.mark.parametrize('file', CONFIGS, ids=lambda file: file.stem)
-def test_full_size(file):
-    assert check_config(file) == []
-    model = parse_name(file.stem).model
-    hidden = {'vit-tiny-h12': 30, 'vit-small-h12': 49, 'vit-base': 98, 'vit-large': 98}[model]
+def test_hidden_patches(file):
+    name = parse_name(file.stem)
+    said = {'mask15': 30, 'mask25': 49, 'mask50': 98}
+    hidden = next((said[word] for word in name.options if word in said), HIDDEN[name.model])
     assert count_tokens(Config.fromfile(file)._cfg_dict, (224, 224)) == (196, hidden)
+
+
+def test_ablations_are_there():
+    """ViT-B: supervision x mask ratio; the other sizes: every ratio; fusion, which Img2Vec has without asking."""
+    grid = {}
+    for file in CONFIGS:
+        cfg, name = Config.fromfile(file)._cfg_dict, parse_name(file.stem)
+        if 'fusion' not in name.options:
+            hidden = count_tokens(cfg, (224, 224))[1]
+            grid.setdefault(name.model, set()).add((cfg.model.head.supervision, hidden))
+    counts = (30, 49, 98)
+    assert grid.pop('vit-base') == {(s, n) for s in ('all', 'visible', 'masked') for n in counts}
+    assert all(points == {('all', n) for n in counts} for points in grid.values())
+    assert set(grid) == set(HIDDEN) - {'vit-base'}
+    blocks = (0, 2, 4, 6, 8, 11)
+    (fusion,) = (file for file in CONFIGS if '-fusion-' in file.stem)
+    img2vec = ROOT / 'configs/img2vec/img2vec_vit-base-p16_8xb256-amp-coslr-300e_in1k.py'
+    for file in (fusion, img2vec):
+        assert tuple(Config.fromfile(file).model.fusion.blocks) == blocks
 
 
 class TestCheck:
@@ -174,6 +193,7 @@ class TestCheck:
             ('model.head.supervision', 'masked', "what the option 'maskedpatches' stands for"),
             ('model.fusion', dict(blocks=(0, 11)), "what the option 'fusion' stands for"),
             ('model.backbone.arch', dict(embed_dims=768), 'model.backbone.arch is'),
+            ('pipeline.4.mask_ratio', 0.25, '[25] percent of the patches are hidden'),
             ('optim_wrapper.optimizer.lr', 1.5e-4, 'for 2048 images per update 0.0015'),
             ('pipeline.4.patch_size', 14, 'patch_size is 14, the model has 16'),
         ],

@@ -7,6 +7,8 @@ from check_configs import ROOT
 from config_checks.benchmark_models import check_benchmark_model, check_start
 from config_checks.benchmarks import check_benchmark, parse_benchmark
 from config_checks.files import check_chain, find_chains
+from config_checks.methods import METHODS, check_method
+from config_checks.names import train_dataset
 from config_checks.types import check_types
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -16,6 +18,9 @@ FINETUNE = FOLDER / 'classification/vit-base-p16_8xb128-coslr-100e_in1k.py'
 LINEAR = FOLDER / 'classification/vit-base-p16_8xb2048-linear-coslr-90e_in1k.py'
 MASK_RCNN = FOLDER / 'detection/mask-rcnn_vitdet-base-p16-sfp_64xb1-lsj-100e_coco.py'
 UPERNET = FOLDER / 'segmentation/upernet_vit-base-p16_8xb2-amp-160k_ade20k-512x512.py'
+CAE_V2 = ROOT / 'configs' / 'cae_v2' / 'benchmarks'
+TINY = CAE_V2 / 'classification/vit-tiny-h12-p16_cae-v2-pre_8xb128-coslr-100e_in1k.py'
+ATTENTIVE = CAE_V2 / 'classification/vit-base-p16_cae-v2-pre_8xb1024-attentive-coslr-90e_in1k.py'
 
 
 def read(file):
@@ -43,6 +48,12 @@ def test_a_name_is_parsed():
     assert (name.crop, name.multi_scale_test) == ((512, 256), True)
     assert parse_benchmark('mask-rcnn_vitdet-base-p16-sfp_8xb2-ms-1x_coco').length == 12
     assert parse_benchmark('vit-small-p16_8xb128-knn_in1k').length is None
+    name = parse_benchmark('mask-rcnn_vitdet-small-h12-p16-sfp_cae-v2-pre_8xb2-ms-1x_coco')
+    assert (name.model, name.patch, name.method) == ('vitdet-small-h12', 16, 'cae-v2')
+    assert parse_benchmark('vit-base-p16_mff-pre_8xb128-knn_in1k').method == 'mff'
+    assert parse_benchmark('vit-base-p16_8xb128-knn_in1k').method is None
+    assert parse_benchmark('vit-base-p16_mff_8xb128-knn_in1k') is None
+    assert parse_benchmark('cae-v2_vit-tiny-h12-p16_8xb256-amp-coslr-300e_in1k') is None
     assert parse_benchmark('img2vec_vit-base-p16_8xb256-amp-coslr-300e_in1k') is None
     assert parse_benchmark('vit-base-p16_8xb128-coslr_in1k') is None
 
@@ -66,6 +77,10 @@ def test_a_name_is_parsed():
         (UPERNET, '160k', '160e', 'train_cfg.max_epochs is None'),
         (UPERNET, '512x512', '640x640', 'training images are (512, 512)'),
         (UPERNET, '512x512', '512x512-ms', 'SegTTAModel'),
+        (TINY, 'tiny-h12', 'small-h12', 'model.backbone.arch'),
+        (ATTENTIVE, '-attentive', '', "what 'attentive' stands for"),
+        (ATTENTIVE, '-attentive', '-linear', "has the option 'linear'"),
+        (FINETUNE, '-coslr', '-attentive-coslr', 'FrozenVisionTransformer'),
     ],
 )  # fmt: skip
 def test_a_name_that_lies(file, old, new, problem):
@@ -139,6 +154,49 @@ def test_where_it_starts(monkeypatch):
     assert 'not a backbone.pth' in check_start(cfg, FINETUNE)[0]
 
 
+def test_the_method_in_the_name():
+    for folder in METHODS:
+        for file in (ROOT / 'configs' / folder / 'benchmarks').rglob('*.py'):
+            assert f'_{METHODS[folder]}-pre_' in file.stem or METHODS[folder] is None
+    cfg = read(TINY)
+
+    def found(stem, file=TINY):
+        return check_method(cfg, parse_benchmark(stem), file)
+
+    assert found(TINY.stem) == []
+    assert 'that of the folder cae_v2 is cae-v2' in found(TINY.stem.replace('cae-v2', 'mff'))[0]
+    assert 'is None, that of the folder cae_v2' in found(TINY.stem.replace('_cae-v2-pre', ''))[0]
+    assert 'that of the folder img2vec is None' in found(TINY.stem, FINETUNE)[0]
+    assert 'CAE v2 has no tiny, but' in found(TINY.stem.replace('-h12', ''))[0]
+    demo = ROOT / 'configs' / 'demo' / 'any.py'
+    assert 'mae-pre in its name' in found(TINY.stem.replace('cae-v2', 'mae'), demo)[0]
+    assert found('vit-tiny-p8_cae-v2-pre_1xb64-coslr-5e_shapes', demo) == []
+    assert found('vit-tiny-p8_1xb64-coslr-5e_shapes', demo) == []
+
+
+@pytest.mark.parametrize(
+    ('path', 'value', 'problem'),
+    [
+        ('model.backbone.layer_scale_init_value', 0.0, 'layer_scale_init_value is 0, and CAE v2'),
+        ('model.backbone.qkv_bias', False, 'qkv_bias is False'),
+    ],
+)
+def test_a_backbone_that_is_not_cae_v2s(path, value, problem, monkeypatch):
+    monkeypatch.delenv('IMG2VEC_BACKBONE', raising=False)
+    cfg = read(TINY)
+    set_value(cfg, path, value)
+    assert problem in check_method(cfg, parse_benchmark(TINY.stem), TINY)[0]
+    assert path.split('.')[-1] in check_start(cfg, TINY)[0]
+
+
+def test_heads_of_another_number(monkeypatch):
+    monkeypatch.delenv('IMG2VEC_BACKBONE', raising=False)
+    cfg = read(TINY)
+    cfg.model.backbone.arch.num_heads = 3
+    assert any('model.backbone.arch' in p for p in check_benchmark(cfg, parse_benchmark(TINY.stem)))
+    assert 'model.backbone.arch' in check_start(cfg, TINY)[0]
+
+
 RECIPES = {  # name: (lr for the batch of the name, weight decay, layer decay, drop path)
     'vit-base-p16_8xb128-coslr-100e_in1k': (2e-3, 0.05, 0.65, 0.1),
     'vit-large-p16_8xb128-coslr-50e_in1k': (4e-3, 0.05, 0.75, 0.2),
@@ -149,12 +207,21 @@ RECIPES = {  # name: (lr for the batch of the name, weight decay, layer decay, d
     'mask-rcnn_vitdet-huge-p16-sfp_64xb1-lsj-75e_coco': (1e-4, 0.1, 0.9, 0.5),
     'upernet_vit-base-p16_8xb2-amp-160k_ade20k-512x512': (1e-4, 0.05, 0.65, 0.1),
     'upernet_vit-large-p16_8xb2-amp-160k_ade20k-512x512': (4e-5, 0.05, 0.95, 0.2),
+    'vit-base-p16_mff-pre_8xb128-coslr-100e_in1k': (2e-3, 0.05, 0.65, 0.1),
+    'vit-small-p16_mff-pre_8xb2048-linear-coslr-90e_in1k': (6.4, 0.0, None, 0.0),
+    'vit-tiny-h12-p16_cae-v2-pre_8xb128-coslr-100e_in1k': (4e-3, 0.05, 0.85, 0.0),
+    'vit-small-h12-p16_cae-v2-pre_8xb128-coslr-200e_in1k': (4e-4, 0.05, 0.75, 0.1),
+    'vit-base-p16_cae-v2-pre_8xb128-coslr-100e_in1k': (2e-4, 0.05, 0.75, 0.1),
+    'vit-base-p16_cae-v2-pre_8xb1024-linear-coslr-90e_in1k': (3.2, 0.0, None, 0.0),
+    'vit-tiny-h12-p16_cae-v2-pre_8xb2048-linear-coslr-90e_in1k': (6.4, 0.0, None, 0.0),
+    'vit-large-p16_cae-v2-pre_8xb1024-attentive-coslr-90e_in1k': (0.4, 0.0, None, 0.0),
+    'upernet_vit-base-p16_cae-v2-pre_8xb2-amp-160k_ade20k-512x512': (2e-4, 0.05, 0.65, 0.1),
 }
 
 
 @pytest.mark.parametrize('stem', RECIPES)
 def test_recipes(stem):
-    (file,) = FOLDER.rglob(f'{stem}.py')
+    (file,) = (ROOT / 'configs').rglob(f'{stem}.py')
     cfg = read(file)
     optimizer = cfg.optim_wrapper.optimizer
     found = (
@@ -164,6 +231,22 @@ def test_recipes(stem):
         cfg.model.backbone.get('drop_path_rate', 0.0),
     )
     assert found == pytest.approx(RECIPES[stem])
+
+
+def test_mixing_and_smoothing_of_cae_v2():
+    """Official code: mixup 0.2 alone for the tiny size, stronger RandAugment, no smoothing; 0.8, cutmix 1 and 0.1 else."""
+    tiny, small = read(TINY), read(next(CAE_V2.rglob('vit-small-h12*200e_in1k.py')))
+    augments = [dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]
+    assert small.model.train_cfg.augments == augments
+    assert small.model.head.loss.label_smooth_val == 0.1
+    assert tiny.model.train_cfg.augments == [dict(type='Mixup', alpha=0.2)]
+    assert tiny.model.head.loss == dict(type='CrossEntropyLoss', use_soft=True)
+    assert (small.param_scheduler[0].end, tiny.param_scheduler[0].end) == (20, 5)
+    levels = [
+        next(s.magnitude_level for s in train_dataset(cfg).pipeline if s.type == 'RandAugment')
+        for cfg in (tiny, small)
+    ]
+    assert levels == [10, 9]
 
 
 @pytest.mark.parametrize('chain', find_chains(ROOT), ids=lambda chain: chain.stem)

@@ -74,6 +74,8 @@ def test_names_outside_the_grammar(stem):
         ('-amp', '', "what the option 'amp' stands for"),
         ('-amp', '-amp-nofusion', "the name has the option 'nofusion'"),
         ('-amp', '-amp-magic', "option 'magic'"),
+        ('-amp', '-amp-mask50', '[75] percent of the patches are hidden, by the name [50]'),
+        ('-amp', '-amp-mask75', 'option mask75 of the name is usual'),
         ('300e', '400e', 'train_cfg.max_epochs'),
         ('in1k', 'own-images', 'the training data'),
         ('in1k', 'coco', "data 'coco'"),
@@ -106,6 +108,7 @@ def set_value(cfg, path, value):
         ('model.head.loss.type', 'mmimg2vec.MSEFeatureLoss', "'mse'"),
         ('model.target_generator.dtype', 'float32', 'bfloat16 goes with amp'),
         ('train_dataloader.dataset.dataset.pipeline.3.patch_size', 14, 'patch_size is 14'),
+        ('train_dataloader.dataset.dataset.pipeline.3.mask_ratio', 0.6, '[60] percent'),
     ],
 )
 def test_a_content_that_is_not_the_name(reference, path, value, problem):
@@ -218,6 +221,11 @@ class TestFiles:
         (tmp_path / 'configs/img2vec/new.py').write_text('')
         assert ['no metafile lists it' in line for line in check_metafiles(tmp_path)] == [True]
         (tmp_path / 'configs/img2vec/new.py').unlink()
+        twin = tmp_path / 'configs/demo' / REFERENCE.name
+        twin.parent.mkdir()
+        twin.write_text('')
+        assert any('has the name of' in line for line in check_metafiles(tmp_path))
+        twin.unlink()
 
         for old, new, problem in (
             ('In Collection: Img2Vec', 'In Collection: Other', 'no collection'),

@@ -61,8 +61,8 @@ def shrink(file, files, work_dir):
 
 
 @pytest.mark.parametrize('file', CONFIGS, ids=lambda file: file.stem)
+@pytest.mark.usefixtures('quick_start')
 def test_one_step(file, tiny_files, tmp_path):
-    torch.set_num_threads(1)
     cfg = shrink(file, tiny_files, tmp_path)
     rate = cfg.optim_wrapper.optimizer.lr * 2 / cfg.auto_scale_lr.base_batch_size
     assert file == DEMO or math.isclose(rate, 1.5e-4 * 2 / 256, rel_tol=1e-9)

@@ -18,11 +18,26 @@ def test_every_config_is_found(found):
     assert set(found.index) == {file.stem for file in configs}
 
 
+def test_names_are_whole():
+    """The stem is all that metafiles, default work directories and mim know of a config."""
+    stems = [file.stem for file in find_configs(ROOT)]
+    assert len(set(stems)) == len(stems)
+
+
 def test_search_by_data_and_batch(found):
     coco = search.filter_by_training_datasets(found, ['coco'])
-    assert len(coco) == 8
+    stems = {file.stem for file in find_configs(ROOT) if file.stem.endswith('_coco')}
+    assert set(coco.index) == stems and len(stems) > 8
     small = search.filter_by_conditions(coco, 'batch_size<=16')
-    assert sorted(small.index) == [
-        'mask-rcnn_vitdet-base-p16-sfp_8xb2-ms-1x_coco',
-        'mask-rcnn_vitdet-large-p16-sfp_8xb2-ms-1x_coco',
-    ]
+    assert set(small.index) == {stem for stem in stems if '_8xb2-ms-1x_' in stem}
+
+
+@pytest.mark.parametrize(('collection', 'method'), [('MFF', 'mff'), ('CAE v2', 'cae-v2')])
+def test_search_by_collection(found, collection, method):
+    models = set(search.filter_by_models(found, [collection.lower()]).index)
+    own = {
+        f.stem
+        for f in find_configs(ROOT)
+        if f'_{method}-pre_' in f.stem or f.stem.startswith(f'{method}_')
+    }
+    assert models == {stem for stem in own if 'shapes' not in stem}

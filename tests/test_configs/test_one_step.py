@@ -24,8 +24,8 @@ FSDP = FOLDER / 'img2vec_vit-huge-p14_8xb256-amp-fsdp-coslr-800e_in1k.py'
 
 
 @pytest.mark.parametrize('file', CONFIGS, ids=lambda file: file.stem)
+@pytest.mark.usefixtures('quick_start')
 def test_one_step(file, tiny_files, tmp_path):
-    torch.set_num_threads(1)
     cfg = shrink(Config.fromfile(file), tiny_files, tmp_path)
     runner = build_runner(cfg)
     before = {}

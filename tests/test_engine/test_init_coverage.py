@@ -12,6 +12,7 @@ from mmimg2vec.engine.coverage import measure_coverage, pretrained_cfg
 from mmimg2vec.engine.hooks.init_coverage import check_coverage, describe
 from mmimg2vec.errors import UserError
 from mmimg2vec.models.backbones.vitdet import ViTDet
+from mmimg2vec.models.utils.weights import fill_module
 
 
 @pytest.fixture(scope='module')
@@ -89,6 +90,21 @@ def test_layers_of_another_shape(file):
     message = refuse(vit(arch=wider), file)
     assert '6 of 30 tensors stay random (layers.0.ffn.layers.0.0.weight, ' in message
     assert 'is (32, 16) in the file and (64, 16) in the model' in message
+
+
+def test_layer_scale_is_not_left_out(tmp_path):
+    """A plain ViT would load CAE v2's weights in silence, and compute something else."""
+    file = downstream.pretrained(tmp_path / 'scaled.pth', layer_scale_init_value=0.1)
+    message = refuse(vit(), file)
+    assert 'the file has LayerScale and the model has none (4 tensors' in message
+    assert 'layers.0.attn.gamma1.weight' in message and 'layer_scale_init_value=0.1' in message
+    with pytest.raises(UserError, match=r'does not fit VisionTransformer: the file has LayerScale'):
+        fill_module(vit(), str(file), 'backbone.')
+    scaled = vit(layer_scale_init_value=1e-5)
+    coverage = measure_coverage(scaled, str(file), 'backbone.')
+    check_coverage(coverage, (), 'backbone')
+    assert coverage.unused == [] and set(coverage.filled) == set(scaled.state_dict())
+    fill_module(scaled, str(file), 'backbone.')
 
 
 def test_another_method_or_network(tmp_path):

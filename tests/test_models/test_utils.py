@@ -57,6 +57,16 @@ class TestDiversity:
         torch.testing.assert_close(token_diversity(tokens), token_diversity(scaled))
         assert token_diversity(tokens.bfloat16()).dtype == torch.float32
 
+    @pytest.mark.parametrize('scale', [1e-30, 1e-13, 1e25])
+    def test_tiny_and_huge_tokens(self, scale):
+        tokens = torch.randn(2, 6, 8)
+        torch.testing.assert_close(token_diversity(tokens * scale), token_diversity(tokens))
+        constant = torch.full((1, 6, 8), scale, dtype=torch.float64)
+        assert token_diversity(constant).abs() < 1e-12
+        assert (
+            token_diversity(torch.zeros(1, 6, 8)) == 1
+        )  # as unlike as can be: no direction at all
+
 
 class TestDilation:
     @pytest.mark.parametrize('depth', [18, 50])
@@ -109,6 +119,46 @@ class TestWeights:
             fill_module(net, str(tmp_path / 'two.pth'))
         fill_module(net, str(tmp_path / 'two.pth'), 'right')
 
+    @pytest.mark.parametrize(
+        'wrap',
+        [
+            lambda state: {'model': {'model': {'state_dict': state}}},
+            lambda state: {'checkpoint': {'state_dict': state}},
+            lambda state: {'nets': {'encoder': {'backbone': state}}},
+        ],
+    )
+    def test_wrappers_are_taken_off_however_deep(self, net, tmp_path, wrap):
+        torch.save(wrap(net.state_dict()), tmp_path / 'net.pth')
+        other = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+        fill_module(other, str(tmp_path / 'net.pth'))
+        assert fingerprint(other) == fingerprint(net)
+
+    def test_a_deeper_networks_file_is_refused_and_a_head_is_not(self, tmp_path):
+        def network(blocks):
+            return nn.ModuleDict(
+                dict(
+                    layers=nn.ModuleList(nn.Linear(2, 2) for _ in range(blocks)),
+                    end=nn.Linear(2, 2),
+                )
+            )
+
+        deep = network(3).state_dict()
+        torch.save({f'net.{k}': v for k, v in deep.items()}, tmp_path / 'deep.pth')
+        with pytest.raises(
+            UserError, match=r'of a deeper network than ModuleDict: .* layers\.2 '
+        ) as e:
+            fill_module(network(2), str(tmp_path / 'deep.pth'))
+        assert '\n' not in str(e.value)
+        head = {'head.layers.2.weight': torch.zeros(2, 2), 'queue.2': torch.zeros(3)}
+        torch.save({**network(2).state_dict(), **head}, tmp_path / 'head.pth')
+        fill_module(network(2), str(tmp_path / 'head.pth'))
+
+    def test_another_networks_file_is_not_called_ambiguous(self, net, tmp_path):
+        parts = {f'block{i}.0.weight': torch.zeros(4, 3, 1, 1) for i in range(9)}
+        torch.save(parts, tmp_path / 'other.pth')
+        with pytest.raises(UserError, match='5 of 6 entries are missing'):
+            fill_module(net, str(tmp_path / 'other.pth'))
+
     def test_unfit_files_are_named_in_one_line(self, net, tmp_path):
         (tmp_path / 'noise.pth').write_bytes(b'no checkpoint')
         torch.save({'epoch': 3}, tmp_path / 'empty.pth')
@@ -126,3 +176,18 @@ class TestWeights:
             with pytest.raises(UserError, match=message) as caught:
                 fill_module(net, str(tmp_path / name))
             assert '\n' not in str(caught.value)
+
+    def test_what_a_conversion_complains_of_is_one_line_with_the_path(self, net, tmp_path):
+        torch.save(net.state_dict(), tmp_path / 'net.pth')
+
+        def refuse(weights):
+            raise UserError('it has no visual tower; name another file')
+
+        def stumble(weights):
+            return {'0.weight': weights['absent']}
+
+        for convert, message in ((refuse, 'it has no visual tower'), (stumble, 'KeyError')):
+            with pytest.raises(UserError, match=message) as caught:
+                fill_module(net, str(tmp_path / 'net.pth'), convert=convert)
+            text = str(caught.value)
+            assert 'net.pth' in text and '\n' not in text and 'UserError' not in text

@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from config_checks.benchmarks import DETECTORS, BenchmarkName, task_model
 from config_checks.consistency import build_without_memory
+from config_checks.methods import family_folder
 from config_checks.names import EMBEDDED_DATA, get
 from mmimg2vec.errors import UserError
 
@@ -31,7 +32,7 @@ def check_benchmark_model(cfg: ConfigDict, name: BenchmarkName) -> list[str]:
     if not name.model.startswith('vit'):
         return []  # a convolutional teacher of the demo, which the meta device cannot build
     model.eval()
-    checks = {None: _check_classifier, 'upernet': _check_segmenter}
+    checks = {None: _check_classifier, 'upernet': _check_segmenter, 'fcn': _check_segmenter}
     check = _check_detector if name.task in DETECTORS else checks[name.task]
     try:
         with torch.device('meta'), torch.no_grad():
@@ -58,7 +59,9 @@ def _check_segmenter(cfg: ConfigDict, model: nn.Module) -> list[str]:
     images = torch.zeros(2, 3, *model_cfg.data_preprocessor.size)
     features = model.extract_feat(images)
     problems = []
-    for head in (model.decode_head, model.auxiliary_head):
+    for head in (model.decode_head, getattr(model, 'auxiliary_head', None)):
+        if head is None:
+            continue
         scores = head(features)
         if scores.shape[:2] != (2, head.num_classes):
             problems.append(f'{type(head).__name__} gives {tuple(scores.shape)}')
@@ -147,13 +150,18 @@ def check_start(cfg: ConfigDict, file: Path) -> list[str]:
         return [
             f'model.backbone.init_cfg is {dict(init)}, not a backbone.pth of a pre-training run'
         ]
-    family = file.parents[len(file.parts) - 1 - file.parts.index('benchmarks')]
+    family = family_folder(file)
     source = family / f'{match[1]}.py'
     if not source.is_file():
         return [f'it starts from {match[1]}, which is no config of {family.name}']
     there = Config.fromfile(source)._cfg_dict.model.backbone
     problems = []
-    for key, default in (('arch', 'base'), ('patch_size', 16), ('layer_scale_init_value', 0.0)):
+    for key, default in (
+        ('arch', 'base'),
+        ('patch_size', 16),
+        ('layer_scale_init_value', 0.0),
+        ('qkv_bias', True),
+    ):
         found, wanted = get(backbone, key, default), get(there, key, default)
         # ViTDet resizes the patch embedding, as its paper does for ViT-H.
         resized = key == 'patch_size' and backbone.type == 'mmimg2vec.ViTDet'

@@ -1,8 +1,9 @@
 """The grammar of downstream config names, and whether a name says what is in the config.
 
-``[{task}_]{model}_{GPUs}xb{batch}[-{word}...]_{data}``: without a task a classifier, else ``mask-rcnn``,
-``cascade-mask-rcnn`` or ``upernet``. The last words are the schedule (``coslr-100e``, ``100e``, ``1x``, ``160k``; none
-for ``knn``). For example ``mask-rcnn_vitdet-base-p16-sfp_64xb1-lsj-100e_coco``.
+``[{task}_]{model}_[{method}-pre_]{GPUs}xb{batch}[-{word}...]_{data}``: without a task a classifier, else ``mask-rcnn``,
+``cascade-mask-rcnn``, ``upernet`` or ``fcn``. The last words are the schedule (``coslr-100e``, ``100e``, ``1x``, ``160k``; none
+for ``knn``). ``{method}-pre`` is the method of pre-training, and none stands for Img2Vec's. For example
+``mask-rcnn_vitdet-base-p16-sfp_64xb1-lsj-100e_coco`` and ``vit-base-p16_mff-pre_8xb128-coslr-100e_in1k``.
 """
 
 from __future__ import annotations
@@ -14,23 +15,32 @@ from typing import Any
 
 from mmengine.config import ConfigDict
 
-from config_checks.names import ARCHITECTURES, EMBEDDED_DATA, get, is_amp, train_dataset, walk
+from config_checks.names import (
+    EMBEDDED_DATA,
+    fits_architecture,
+    get,
+    is_amp,
+    train_dataset,
+    walk,
+)
 
-GRAMMAR = '[{task}_]{model}_{GPUs}xb{batch}[-option...]-{schedule}_{data}'
+GRAMMAR = '[{task}_]{model}_[{method}-pre_]{GPUs}xb{batch}[-option...]-{schedule}_{data}'
 # Task of the name -> type of the model.
 TASKS = {
     None: 'ImageClassifier',
     'mask-rcnn': 'MaskRCNN',
     'cascade-mask-rcnn': 'CascadeRCNN',
     'upernet': 'EncoderDecoder',
+    'fcn': 'EncoderDecoder',
 }
 DETECTORS = ('mask-rcnn', 'cascade-mask-rcnn')
 BACKBONES = {'vit': 'VisionTransformer', 'vitdet': 'ViTDet', 'resnet': 'ResNet'}
 NUM_CLASSES = {'in1k': 1000, 'coco': 80, 'ade20k': 150}
 
 _NAME = re.compile(
-    r'((?P<task>mask-rcnn|cascade-mask-rcnn|upernet)_)?'
-    r'(?P<model>[a-z]+-[a-z]+)(-p(?P<patch>\d+))?(?P<neck>-sfp)?_'
+    r'((?P<task>mask-rcnn|cascade-mask-rcnn|upernet|fcn)_)?'
+    r'(?P<model>[a-z]+-[a-z]+(-h\d+)?)(-p(?P<patch>\d+))?(?P<neck>-sfp)?_'
+    r'((?P<method>[a-z0-9]+(-[a-z0-9]+)*)-pre_)?'
     r'(?P<gpus>\d+)xb(?P<batch>\d+)(?P<words>(-[a-z0-9]+)+)_'
     r'(?P<data>[a-z0-9]+)(-(?P<height>\d+)x(?P<width>\d+))?(?P<ms>-ms)?'
 )
@@ -42,10 +52,11 @@ class BenchmarkName:
     """What the name of a downstream config says.
 
     Attributes:
-        task: ``mask-rcnn``, ``cascade-mask-rcnn``, ``upernet``, or None for a classifier.
+        task: ``mask-rcnn``, ``cascade-mask-rcnn``, ``upernet``, ``fcn``, or None for a classifier.
         model: Backbone, such as ``vit-base`` or ``vitdet-base``, without its patch size.
         patch: Patch size in pixels, or None.
         pyramid: Whether it has the simple feature pyramid.
+        method: Method of pre-training, such as ``cae-v2``, or None.
         gpus: GPUs that the schedule is meant for.
         batch: Images per GPU and step.
         options: Words between batch and schedule.
@@ -60,6 +71,7 @@ class BenchmarkName:
     model: str
     patch: int | None
     pyramid: bool
+    method: str | None
     gpus: int
     batch: int
     options: tuple[str, ...]
@@ -86,6 +98,7 @@ def parse_benchmark(stem: str) -> BenchmarkName | None:
         model=match['model'],
         patch=int(match['patch']) if match['patch'] else None,
         pyramid=match['neck'] is not None,
+        method=match['method'],
         gpus=int(match['gpus']),
         batch=int(match['batch']),
         options=tuple(options),
@@ -127,10 +140,18 @@ def _pipeline(cfg: ConfigDict) -> list[dict]:
     return train_dataset(cfg).get('pipeline', [])
 
 
+def _is_frozen(cfg: ConfigDict) -> bool:
+    return get(task_model(cfg), 'backbone.frozen_stages', -1) > 0
+
+
 # An option stands in the name exactly where its condition holds. `amp` is for what OpenMMLab's own names have it.
 OPTIONS: dict[str, Callable[[ConfigDict], bool]] = {
     'knn': lambda cfg: 'knn' in cfg,
-    'linear': lambda cfg: get(task_model(cfg), 'backbone.frozen_stages', -1) > 0,
+    'attentive': lambda cfg: _has_type(get(task_model(cfg), 'neck'), 'AttentivePooling'),
+    'linear': lambda cfg: (
+        _is_frozen(cfg) and stripped(task_model(cfg)['type']) == 'ImageClassifier'
+    ),
+    'frozen': lambda cfg: _is_frozen(cfg) and stripped(task_model(cfg)['type']) == 'EncoderDecoder',
     'lsj': lambda cfg: any(
         stripped(step['type']) == 'RandomResize' and tuple(step['ratio_range']) == (0.1, 2.0)
         for step in _pipeline(cfg)
@@ -165,10 +186,12 @@ def _check_options(cfg: ConfigDict, name: BenchmarkName) -> list[str]:
 
 def _check_model(cfg: ConfigDict, name: BenchmarkName) -> list[str]:
     model = task_model(cfg)
-    backbone, (kind, size) = model.get('backbone', {}), name.model.split('-')
+    backbone, (kind, size) = model.get('backbone', {}), name.model.split('-', 1)
+    # A probe that is more than a linear layer has a backbone that cannot be trained.
+    wanted = 'FrozenVisionTransformer' if 'attentive' in name.options else BACKBONES.get(kind)
     stated = {
         'model.type': (stripped(model.get('type')), TASKS[name.task]),
-        'model.backbone.type': (stripped(backbone.get('type')), BACKBONES.get(kind)),
+        'model.backbone.type': (stripped(backbone.get('type')), wanted),
         'model.backbone.patch_size': (backbone.get('patch_size'), name.patch),
         'model.neck (simple feature pyramid)': (
             stripped(get(model, 'neck.type')) == 'SimpleFeaturePyramid',
@@ -176,9 +199,8 @@ def _check_model(cfg: ConfigDict, name: BenchmarkName) -> list[str]:
         ),
     }
     arch = backbone.get('arch')
-    if isinstance(arch, str) or f'vit-{size}' in ARCHITECTURES:
-        fits = arch in ARCHITECTURES.get(f'vit-{size}', ()) if isinstance(arch, str) else False
-        stated[f'model.backbone.arch {arch!r}'] = (fits, True)
+    if kind.startswith('vit'):
+        stated[f'model.backbone.arch {arch!r}'] = (fits_architecture(arch, f'vit-{size}'), True)
     return [
         f'{key} is {found}, by the name {wanted}'
         for key, (found, wanted) in stated.items()

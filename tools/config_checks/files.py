@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from config_checks.names import EMBEDDED_DATA
-from mmimg2vec.chain.plan import read_chain
+from mmimg2vec.chain.plan import Stage, read_chain
 from mmimg2vec.errors import UserError
 
 MAX_DEPTH = 2
@@ -30,19 +31,23 @@ def find_chains(root: Path) -> list[Path]:
 def check_chain(chain: Path, root: Path) -> list[str]:
     """Whether a chain config can be read, and every config and script that its stages name is there."""
     try:
-        stages = read_chain(str(chain)).stages
+        read = read_chain(str(chain))
     except UserError as error:
         return [str(error)]
     named = {
-        stage.name: [stage.config] if stage.config else [w for w in stage.command if '.py' in w]
-        for stage in stages
+        stage.name: [stage.config] if stage.config else _scripts(stage) for stage in read.stages
     }
     return [
         f'stage {stage}: no file {file}'
         for stage, files in named.items()
         for file in files
-        if not (root / file).is_file()
+        # What stands in the folder of a stage is written when that stage runs.
+        if not ((root / file).is_file() or Path(file).is_relative_to(read.work_dir))
     ]
+
+
+def _scripts(stage: Stage) -> list[str]:
+    return [word.rpartition('=')[2] for word in stage.command if '.py' in word]
 
 
 def on_embedded_data(config: Path) -> bool:
@@ -112,7 +117,12 @@ def check_metafiles(root: Path) -> list[str]:
             problems.append(f'{index}: imports {name}, which does not exist')
             continue
         problems += [f'{root / name}: {text}' for text in _check_metafile(root, name, listed)]
-    for config in find_configs(root):
+    configs = find_configs(root)
+    for config in configs:
+        # Names of metafiles, default work directories and `mim` know the stem only.
+        twin = next(file for file in configs if file.stem == config.stem)
+        if twin != config:
+            problems.append(f'{config}: has the name of {twin}')
         if not on_embedded_data(config) and config.relative_to(root).as_posix() not in listed:
             problems.append(f'{config}: no metafile lists it')
     return problems
@@ -155,8 +165,15 @@ def metafile_batch(root: Path) -> dict[str, tuple[int | None, int]]:
     """Epochs or iterations (None: nothing is trained), and total batch that the metafiles state, per config path."""
     stated = {}
     for file in sorted((root / 'configs').rglob('metafile.yml')):
-        for model in _read(file, []).get('Models', []):
-            metadata = model.get('Metadata', {})
-            length = metadata.get('Epochs', metadata.get('Iterations'))
-            stated[str(model.get('Config'))] = (length, metadata.get('Batch Size'))
+        stated.update(_stated(file, file.stat().st_mtime_ns))
+    return stated
+
+
+@cache  # every config asks, and YAML is slow to read
+def _stated(file: Path, changed: int) -> dict[str, tuple[int | None, int]]:
+    stated = {}
+    for model in _read(file, []).get('Models', []):
+        metadata = model.get('Metadata', {})
+        length = metadata.get('Epochs', metadata.get('Iterations'))
+        stated[str(model.get('Config'))] = (length, metadata.get('Batch Size'))
     return stated

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from mmengine.config import ConfigDict
+
+from config_checks.masks import EMBEDDED_DATA, MASK_OPTION, MASKS, check_mask
+from config_checks.nodes import get, walk
 
 _SETTINGS = re.compile(
     r'(?P<gpus>\d+)xb(?P<batch>\d+)(-accum(?P<accumulation>\d+))?(?P<options>(-[a-z0-9]+)*?)'
@@ -35,8 +38,6 @@ ARCHITECTURES = {
 SCHEDULES = {'coslr': 'CosineAnnealingLR'}
 # Learning rate for a batch of 256 images. The short runs on the embedded data have rates of their own.
 BASE_LR = {'img2vec': 1.5e-4, 'mff': 1.5e-4, 'cae-v2': 1.5e-3 * 256 / 2048}
-EMBEDDED_DATA = 'shapes'
-MASKS = ('mmimg2vec.RandomTokenMask', 'mmimg2vec.BlockTokenMask')
 
 
 @dataclass(frozen=True)
@@ -90,26 +91,6 @@ def parse_name(stem: str) -> ConfigName | None:
         epochs=int(match['epochs']),
         data=data,
     )
-
-
-def get(cfg: Any, path: str, default: Any = None) -> Any:
-    """Value at a dotted path of nested dicts, or ``default`` where a part is missing."""
-    for key in path.split('.'):
-        if not isinstance(cfg, dict) or key not in cfg:
-            return default
-        cfg = cfg[key]
-    return cfg
-
-
-def walk(node: Any, path: str = '') -> Iterator[tuple[str, dict]]:
-    """All dicts of a nested config, with their dotted paths."""
-    if isinstance(node, dict):
-        yield path, node
-        for key, value in node.items():
-            yield from walk(value, f'{path}.{key}' if path else str(key))
-    elif isinstance(node, list | tuple):
-        for index, value in enumerate(node):
-            yield from walk(value, f'{path}[{index}]')
 
 
 def train_dataset(cfg: ConfigDict) -> dict:
@@ -253,8 +234,9 @@ def _check_options(cfg: ConfigDict, name: ConfigName) -> list[str]:
     problems = [
         f'option {word!r} of the name is not one of {", ".join(known)}'
         for word in name.options
-        if word not in known
+        if word not in known and not MASK_OPTION.fullmatch(word)
     ]
+    problems += check_mask(cfg, name)
     for word, holds in known.items():
         # The demo's configs are what they are; only their precision is always named.
         named = name.data != EMBEDDED_DATA or word in ('amp', 'fsdp')

@@ -15,6 +15,7 @@ optim_wrapper = dict(
         norm_decay_mult=0.0,
         custom_keys={
             'pos_embed': dict(decay_mult=0.0),
+            '.gamma': dict(decay_mult=0.0),  # LayerScale
         },
     ),
 )

@@ -16,6 +16,7 @@ from mmimg2vec.engine.hooks.backbone_export import backbone_state
 from mmimg2vec.engine.together import on_main_process
 from mmimg2vec.engine.unwrap import unwrapped
 from mmimg2vec.errors import UserError
+from mmimg2vec.models.utils.weights import left_out_scales
 from mmimg2vec.registry import HOOKS
 
 
@@ -135,7 +136,8 @@ def check_coverage(coverage: Coverage, new: Sequence[str], module: str) -> None:
         module: Name of the module, for messages.
 
     Raises:
-        UserError: Something else is missing, or the checkpoint has more layers than the module.
+        UserError: Something else is missing, or the checkpoint has more layers than the module, or LayerScale that the
+            module would leave out.
     """
     where, total = f'model.{module}', len(coverage.filled) + len(coverage.missing)
     missing = [name for name in coverage.missing if name not in new]
@@ -150,6 +152,9 @@ def check_coverage(coverage: Coverage, new: Sequence[str], module: str) -> None:
             f'({_few(coverage.deeper)}); {"; ".join(coverage.differences) or "another depth"}: give {where} the '
             'architecture of that checkpoint, or name another one in its init_cfg'
         )
+    scales = left_out_scales(coverage.unused, ())
+    if scales:
+        raise UserError(f'{coverage.source} does not fit {where}: {scales}')
 
 
 def describe(coverage: Coverage, new: Sequence[str], module: str) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
+from typing import Any
 
 import torch
 from mmengine.runner import CheckpointLoader
@@ -13,14 +15,18 @@ from torch import Tensor, nn
 from mmimg2vec.engine.checkpoint import load_verified
 from mmimg2vec.errors import UserError
 
+# LayerScale in mmpretrain's vision transformers.
+_SCALE = re.compile(r'^layers\.\d+\.(attn|ffn)\.gamma\d\.weight$')
 # Layers around the weights that say nothing of them.
-_WRAPPERS = ('state_dict', 'model')
+_WRAPPERS = ('state_dict', 'model', 'checkpoint')
 # Of two copies of a network, the one whose prefix has the first part is what its authors evaluate, or recommend.
 _PREFERRED = (
     ('encoder_q', 'encoder_k'),  # MoCo
     ('base_encoder', 'momentum_encoder'),  # MoCo v3
     ('teacher', 'student'),  # DINO, iBOT
     ('backbone', 'target_net'),  # BYOL in OpenMMLab
+    ('backbone', 'momentum_backbone'),
+    ('online_encoder', 'target_encoder'),  # BYOL
     ('visual', 'transformer'),  # CLIP: the image tower, the text tower
 )
 
@@ -28,8 +34,8 @@ _PREFERRED = (
 def load_weights(path: str, sha256: str | None = None) -> dict[str, Tensor]:
     """Load the tensors of a checkpoint (a file, a URL or another mmengine scheme) under their full names.
 
-    ``state_dict`` and ``model`` around them are taken off; tensors in other dicts, as DINO keeps ``teacher`` beside
-    ``student``, get the dict's name as a prefix.
+    ``state_dict``, ``model`` and ``checkpoint`` around them are taken off, however deep; tensors in other dicts, as
+    DINO keeps ``teacher`` beside ``student``, get the dict's name as a prefix.
 
     Args:
         path: Of the checkpoint; ``.safetensors`` or what ``torch.save`` writes.
@@ -51,18 +57,30 @@ def load_weights(path: str, sha256: str | None = None) -> dict[str, Tensor]:
             f'cannot read the checkpoint {path!r}: {type(error).__name__}: {error}; '
             'check the path, or download the file again'
         ) from error
-    for name in _WRAPPERS:
-        if isinstance(checkpoint, Mapping) and isinstance(checkpoint.get(name), Mapping):
-            checkpoint = checkpoint[name]
-    weights = {}
-    for key, value in checkpoint.items() if isinstance(checkpoint, Mapping) else ():
-        inner = value.items() if isinstance(value, Mapping) else ()
-        weights.update({f'{key}.{k}': v for k, v in inner if isinstance(v, Tensor)})
-        if isinstance(value, Tensor):
-            weights[key] = value
+    weights = _named_tensors(_unwrapped(checkpoint))
     if not weights:
         raise UserError(f'the checkpoint {path!r} holds no tensors; name a file with model weights')
     return weights
+
+
+def _unwrapped(checkpoint: Any) -> Any:
+    while isinstance(checkpoint, Mapping):
+        inner = next(
+            (checkpoint[x] for x in _WRAPPERS if isinstance(checkpoint.get(x), Mapping)), None
+        )
+        if inner is None:
+            break
+        checkpoint = inner
+    return checkpoint
+
+
+def _named_tensors(node: Any, name: str = '') -> dict[str, Tensor]:
+    if isinstance(node, Tensor):
+        return {name: node}
+    found = {}
+    for key, value in node.items() if isinstance(node, Mapping) else ():
+        found.update(_named_tensors(value, f'{name}.{key}' if name else str(key)))
+    return found
 
 
 def find_prefix(
@@ -95,10 +113,12 @@ def find_prefix(
         preferred = [p for p in winners if first in p.split('.')]
         if preferred and any(second in p.split('.') for p in winners):
             winners = preferred
-    if len(winners) > 1:
+    # Prefixes that hold a part of it only are those of another network: what is missing will be named.
+    if len(winners) > 1 and best == len(wanted):
         raise UserError(
             f'{source!r} holds the network {len(winners)} times, under the prefixes '
-            f'{", ".join(map(repr, winners))}; choose one with prefix= in init_cfg'
+            f'{", ".join(map(repr, winners[:4]))}{", ..." if len(winners) > 4 else ""}; choose one with prefix= in '
+            'init_cfg'
         )
     return winners[0]
 
@@ -110,7 +130,9 @@ def fill_module(
     sha256: str | None = None,
     convert: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
 ) -> str:
-    """Fill every parameter and buffer of a module from a checkpoint; further entries of the checkpoint are ignored.
+    """Fill every parameter and buffer of a module from a checkpoint.
+
+    Further entries of the checkpoint, such as heads and queues, are ignored; further blocks of the network are not.
 
     Args:
         module: The network to fill, in place.
@@ -123,7 +145,8 @@ def fill_module(
         The prefix that was taken.
 
     Raises:
-        UserError: Something stays unfilled or has another shape.
+        UserError: Something stays unfilled or has another shape, the file is of a deeper network, or LayerScale would
+            be left out.
     """
     weights = load_weights(path, sha256)
     ending = f'{prefix.rstrip(".")}.' if prefix else ''
@@ -137,18 +160,29 @@ def fill_module(
     if convert is not None:
         try:
             selected = convert(selected)
-        except (KeyError, RuntimeError, AttributeError, IndexError) as error:
+        except UserError as error:  # which is a RuntimeError, and knows no path
+            raise UserError(f'{path!r} is no checkpoint of {_name(module)}: {error}') from error
+        except (KeyError, RuntimeError, AttributeError, IndexError, ValueError) as error:
             raise UserError(
                 f'{path!r} cannot be turned into weights of {_name(module)}: {type(error).__name__}: {error}; name '
                 'the checkpoint of this architecture'
             ) from error
     own = module.state_dict()
+    scales = left_out_scales(selected, own)
+    if scales:
+        raise UserError(f'{path!r} does not fit {_name(module)}: {scales}')
     missing = [key for key in required_keys(module) if key not in selected]
     if missing:
         raise UserError(
             f'{path!r} does not fill {_name(module)}: {len(missing)} of {len(required_keys(module))} '
             f'entries are missing (first: {missing[0]!r}; the file holds e.g. {sorted(weights)[0]!r}); '
             "name the checkpoint of this architecture, or the prefix of its keys with init_cfg['prefix']"
+        )
+    further = further_blocks(selected, own)
+    if further:
+        raise UserError(
+            f'{path!r} is of a deeper network than {_name(module)}: it has the blocks {", ".join(further[:4])}'
+            f'{", ..." if len(further) > 4 else ""} beside those of the model; name the checkpoint of this architecture'
         )
     try:
         # The module's own hooks may adapt an entry first, such as a position embedding of another grid.
@@ -179,6 +213,59 @@ def _first_mismatch(error: RuntimeError) -> str:
 def required_keys(module: nn.Module) -> list[str]:
     """Keys that a checkpoint has to hold: all of the state but the batch counters of BatchNorm."""
     return [key for key in module.state_dict() if not key.endswith('num_batches_tracked')]
+
+
+def left_out_scales(weights: Iterable[str], own: Container[str]) -> str:
+    """What is wrong, and the cure, where a file has LayerScale and the network would leave it out; else an empty string.
+
+    Without its scales a network loads in silence and computes something else.
+
+    Args:
+        weights: Names in the file, without their prefix.
+        own: Names of the network.
+    """
+    names = [name for name in weights if _SCALE.search(name) and name not in own]
+    if not names:
+        return ''
+    return (
+        f'the file has LayerScale and the model has none ({len(names)} tensors have no place there, such as {names[0]}); '
+        'set layer_scale_init_value=0.1 of the backbone (any value above 0: the file has the weights)'
+    )
+
+
+def further_blocks(weights: Iterable[str], own: Iterable[str]) -> list[str]:
+    """Blocks that a file has beyond those of the network, such as ``layer3.5`` where the network's layer3 has two.
+
+    Args:
+        weights: Names in the file, without their prefix.
+        own: Names of the network.
+
+    Returns:
+        Sorted names of those blocks; blocks of parts that the network does not have are no such.
+    """
+    blocks: dict[str, set[str]] = {}
+    endings: dict[str, set[str]] = {}
+    for name in own:
+        for container, number, rest in _block_parts(name):
+            blocks.setdefault(container, set()).add(number)
+            endings.setdefault(container, set()).add(rest)
+    found = {
+        f'{container}.{number}'
+        for name in weights
+        for container, number, rest in _block_parts(name)
+        if container in blocks and number not in blocks[container] and rest in endings[container]
+    }
+    return sorted(found, key=lambda block: [int(x) if x.isdigit() else 0 for x in block.split('.')])
+
+
+def _block_parts(name: str) -> list[tuple[str, str, str]]:
+    """``'layer3.5.conv1.weight'`` -> ``('layer3', '5', 'conv1.weight')``, for each number in a name."""
+    parts = name.split('.')
+    return [
+        ('.'.join(parts[:i]), part, '.'.join(parts[i + 1 :]))
+        for i, part in enumerate(parts)
+        if i and part.isdigit()
+    ]
 
 
 def fingerprint(module: nn.Module) -> str:

@@ -1,0 +1,25 @@
+"""Attentive probe of CAE v2's frozen ViT-B/16, ImageNet-1k, 90 epochs.
+
+Recipe: attentive probing of the first CAE (arXiv 2202.03026), as its official code has it. CAE v2 (arXiv 2211.09799) released
+none: the project's choice. Expected figure: not recorded here, and not measured.
+Starts from the backbone.pth of cae-v2_vit-base-p16_8xb256-amp-coslr-300e_in1k;
+environment variable IMG2VEC_BACKBONE names another.
+Run: bash tools/dist_train.sh configs/cae_v2/benchmarks/classification/vit-base-p16_cae-v2-pre_8xb1024-attentive-coslr-90e_in1k.py 8
+"""
+
+_base_ = [
+    '../../../_base_/models/vit_attentive.py',
+    '../../../_base_/datasets/imagenet_linear.py',
+    '../../../_base_/schedules/attentive_sgd_coslr_90e.py',
+    '../../../_base_/downstream_runtime.py',
+]
+
+model = dict(
+    backbone=dict(
+        layer_scale_init_value=0.1,  # the checkpoint has these weights
+        init_cfg=dict(
+            checkpoint='{{$IMG2VEC_BACKBONE:work_dirs/cae-v2_vit-base-p16_8xb256-amp-coslr-300e_in1k/backbone.pth}}'
+        ),
+    ),
+)
+train_dataloader = dict(batch_size=1024)

@@ -1,0 +1,28 @@
+"""Linear classifier on CAE v2's frozen ViT-B/16, ImageNet-1k, 90 epochs.
+
+Recipe: the official code's of this size (CAE v2, arXiv 2211.09799), which is MAE's at half the batch.
+Expected figure: not recorded here, and not measured.
+Starts from the backbone.pth of cae-v2_vit-base-p16_8xb256-amp-coslr-300e_in1k;
+environment variable IMG2VEC_BACKBONE names another.
+Run: bash tools/dist_train.sh configs/cae_v2/benchmarks/classification/vit-base-p16_cae-v2-pre_8xb1024-linear-coslr-90e_in1k.py 8
+"""
+
+_base_ = [
+    '../../../_base_/models/vit_linear.py',
+    '../../../_base_/datasets/imagenet_linear.py',
+    '../../../_base_/schedules/linear_lars_coslr_90e.py',
+    '../../../_base_/downstream_runtime.py',
+]
+
+model = dict(
+    backbone=dict(
+        layer_scale_init_value=0.1,  # the checkpoint has these weights
+        init_cfg=dict(
+            checkpoint='{{$IMG2VEC_BACKBONE:work_dirs/cae-v2_vit-base-p16_8xb256-amp-coslr-300e_in1k/backbone.pth}}'
+        ),
+    ),
+)
+# The learning rate is 0.1 for 256 images.
+train_dataloader = dict(batch_size=1024)
+optim_wrapper = dict(optimizer=dict(lr=0.1 * 8192 / 256))
+auto_scale_lr = dict(base_batch_size=8192)

@@ -1,0 +1,39 @@
+"""CAE v2's ViT-Ti/16 with 12 heads, fine-tuned on ImageNet-1k, 100 epochs.
+
+Recipe: the official code's of this size (CAE v2, arXiv 2211.09799): little regularisation; but position embeddings are
+trained here, there they are fixed. Expected figure: not recorded here, and not measured.
+Starts from the backbone.pth of cae-v2_vit-tiny-h12-p16_8xb256-amp-coslr-300e_in1k;
+environment variable IMG2VEC_BACKBONE names another.
+Run: bash tools/dist_train.sh configs/cae_v2/benchmarks/classification/vit-tiny-h12-p16_cae-v2-pre_8xb128-coslr-100e_in1k.py 8
+"""
+
+_base_ = ['vit-base-p16_cae-v2-pre_8xb128-coslr-100e_in1k.py']
+
+model = dict(
+    backbone=dict(
+        arch=dict(
+            _delete_=True, embed_dims=192, num_layers=12, num_heads=12, feedforward_channels=768
+        ),
+        drop_path_rate=0.0,
+        init_cfg=dict(
+            checkpoint='{{$IMG2VEC_BACKBONE:work_dirs/cae-v2_vit-tiny-h12-p16_8xb256-amp-coslr-300e_in1k/backbone.pth}}'
+        ),
+    ),
+    head=dict(
+        in_channels=192,
+        # No smoothing; use_soft for the labels of mixed images.
+        loss=dict(_delete_=True, type='CrossEntropyLoss', use_soft=True),
+    ),
+    train_cfg=dict(augments=[dict(type='Mixup', alpha=0.2)]),
+)
+train_dataloader = dict(
+    dataset=dict(
+        dataset=dict(
+            pipeline=[
+                dict(step, magnitude_level=10) if step['type'] == 'RandAugment' else step
+                for step in _base_.train_dataloader.dataset.dataset.pipeline
+            ]
+        )
+    )
+)
+optim_wrapper = dict(optimizer=dict(lr=4e-3), paramwise_cfg=dict(layer_decay_rate=0.85))

@@ -1,0 +1,21 @@
+"""k nearest neighbours on CAE v2's frozen ViT-Ti/16 with 12 heads (arXiv 2211.09799), ImageNet-1k.
+
+Protocol: weighted vote of the 20 nearest training images (arXiv 1805.01978), on the class token and on the mean of the
+patch tokens. Nothing is trained. Not measured here.
+Starts from the backbone.pth of cae-v2_vit-tiny-h12-p16_8xb256-amp-coslr-300e_in1k;
+environment variable IMG2VEC_BACKBONE names another.
+Run: python tools/probe.py configs/cae_v2/benchmarks/classification/vit-tiny-h12-p16_cae-v2-pre_8xb128-knn_in1k.py
+"""
+
+_base_ = ['vit-base-p16_cae-v2-pre_8xb128-knn_in1k.py']
+
+model = dict(
+    backbone=dict(
+        arch=dict(
+            _delete_=True, embed_dims=192, num_layers=12, num_heads=12, feedforward_channels=768
+        ),
+        init_cfg=dict(
+            checkpoint='{{$IMG2VEC_BACKBONE:work_dirs/cae-v2_vit-tiny-h12-p16_8xb256-amp-coslr-300e_in1k/backbone.pth}}'
+        ),
+    ),
+)

@@ -1,0 +1,22 @@
+"""k nearest neighbours on MFF's frozen ViT-B/16 (arXiv 2308.00261), ImageNet-1k.
+
+Protocol: weighted vote of the 20 nearest training images (arXiv 1805.01978), on the class token and on the mean of the
+patch tokens. Nothing is trained. Not measured here.
+Starts from the backbone.pth of mff_vit-base-p16_8xb512-amp-coslr-300e_in1k;
+environment variable IMG2VEC_BACKBONE names another.
+Run: python tools/probe.py configs/mff/benchmarks/classification/vit-base-p16_mff-pre_8xb128-knn_in1k.py
+"""
+
+_base_ = [
+    '../../../_base_/models/vit_features.py',
+    '../../../_base_/datasets/imagenet_knn.py',
+    '../../../_base_/downstream_runtime.py',
+]
+
+model = dict(
+    backbone=dict(
+        init_cfg=dict(
+            checkpoint='{{$IMG2VEC_BACKBONE:work_dirs/mff_vit-base-p16_8xb512-amp-coslr-300e_in1k/backbone.pth}}'
+        ),
+    ),
+)

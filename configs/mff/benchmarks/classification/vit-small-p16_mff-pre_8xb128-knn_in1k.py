@@ -1,0 +1,19 @@
+"""k nearest neighbours on MFF's frozen ViT-S/16 (arXiv 2308.00261), ImageNet-1k.
+
+Protocol: weighted vote of the 20 nearest training images (arXiv 1805.01978), on the class token and on the mean of the
+patch tokens. Nothing is trained. Not measured here.
+Starts from the backbone.pth of mff_vit-small-p16_8xb512-amp-coslr-300e_in1k;
+environment variable IMG2VEC_BACKBONE names another.
+Run: python tools/probe.py configs/mff/benchmarks/classification/vit-small-p16_mff-pre_8xb128-knn_in1k.py
+"""
+
+_base_ = ['vit-base-p16_mff-pre_8xb128-knn_in1k.py']
+
+model = dict(
+    backbone=dict(
+        arch='deit-small',  # 384 wide; mmpretrain's 'small' is another one
+        init_cfg=dict(
+            checkpoint='{{$IMG2VEC_BACKBONE:work_dirs/mff_vit-small-p16_8xb512-amp-coslr-300e_in1k/backbone.pth}}'
+        ),
+    ),
+)
