@@ -1,149 +1,42 @@
 """Checkpoints of CAE v2's authors (Atten4Vis/CAE), and ours: whole models, or the encoder alone.
 
-Nothing is lost on the way: what only the other side has a use for (``regresser.norm``, ``rd_pos_embed``, the
-optimizer's state) is carried along, and the way back gives the same tensors under the same names in the same order.
+Nothing is lost on the way, in either direction: what only one side has a use for (``regresser.norm``, ``rd_pos_embed``, the
+optimizer's state, names that nobody knows) is carried along, and the way back gives the same tensors under the same names
+in the same order.
 """
 
 from __future__ import annotations
 
+import logging
 import math
-import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor
 
+from mmimg2vec.converters.cae_v2_names import (
+    OUR_QKV_BIAS,
+    UNUSED,
+    example,
+    has_their_name,
+    to_authors,
+    to_mmimg2vec,
+    unused_entries,
+)
+from mmimg2vec.converters.carry import CARRIED, pack, unpack
+from mmimg2vec.converters.first_cae import refuse_first_cae
 from mmimg2vec.errors import UserError
-from mmimg2vec.models.utils import sincos_position_embedding
 
 Layout = Literal['mmimg2vec', 'authors']
 Part = Literal['model', 'encoder']
 
-# Where a converted file keeps what is of no use to the other side.
-CARRIED = 'carried'
-# Their names and ours; {n} is the number of a block, {p} 'weight' or 'bias'. Their q_bias and v_bias of the encoder,
-# which become our qkv.bias, are not among them.
-_NAMES = (
-    ('encoder.cls_token', 'backbone.cls_token'),
-    ('encoder.pos_embed', 'backbone.pos_embed'),
-    ('encoder.patch_embed.proj.{p}', 'backbone.patch_embed.projection.{p}'),
-    ('encoder.blocks.{n}.gamma_1', 'backbone.layers.{n}.attn.gamma1.weight'),
-    ('encoder.blocks.{n}.gamma_2', 'backbone.layers.{n}.ffn.gamma2.weight'),
-    ('encoder.blocks.{n}.norm1.{p}', 'backbone.layers.{n}.ln1.{p}'),
-    ('encoder.blocks.{n}.norm2.{p}', 'backbone.layers.{n}.ln2.{p}'),
-    ('encoder.blocks.{n}.attn.qkv.weight', 'backbone.layers.{n}.attn.qkv.weight'),
-    ('encoder.blocks.{n}.attn.proj.{p}', 'backbone.layers.{n}.attn.proj.{p}'),
-    ('encoder.blocks.{n}.mlp.fc1.{p}', 'backbone.layers.{n}.ffn.layers.0.0.{p}'),
-    ('encoder.blocks.{n}.mlp.fc2.{p}', 'backbone.layers.{n}.ffn.layers.1.{p}'),
-    ('encoder.norm.{p}', 'backbone.ln1.{p}'),
-    ('mask_token', 'neck.mask_token'),
-    ('encoder_to_regresser.{p}', 'neck.embed.0.{p}'),
-    ('encoder_to_regresser_norm.{p}', 'neck.embed.1.{p}'),
-    ('regresser.regressor_blocks.{n}.gamma_1_cross', 'neck.blocks.{n}.gamma1.weight'),
-    ('regresser.regressor_blocks.{n}.gamma_2_cross', 'neck.blocks.{n}.gamma2.weight'),
-    ('regresser.regressor_blocks.{n}.norm1_q.{p}', 'neck.blocks.{n}.norm_query.{p}'),
-    ('regresser.regressor_blocks.{n}.norm1_k.{p}', 'neck.blocks.{n}.norm_key.{p}'),
-    ('regresser.regressor_blocks.{n}.norm1_v.{p}', 'neck.blocks.{n}.norm_value.{p}'),
-    ('regresser.regressor_blocks.{n}.norm2_cross.{p}', 'neck.blocks.{n}.norm_mlp.{p}'),
-    ('regresser.regressor_blocks.{n}.cross_attn.q_bias', 'neck.blocks.{n}.query.bias'),
-    ('regresser.regressor_blocks.{n}.cross_attn.v_bias', 'neck.blocks.{n}.value.bias'),
-    ('regresser.regressor_blocks.{n}.cross_attn.q.weight', 'neck.blocks.{n}.query.weight'),
-    ('regresser.regressor_blocks.{n}.cross_attn.k.weight', 'neck.blocks.{n}.key.weight'),
-    ('regresser.regressor_blocks.{n}.cross_attn.v.weight', 'neck.blocks.{n}.value.weight'),
-    ('regresser.regressor_blocks.{n}.cross_attn.proj.{p}', 'neck.blocks.{n}.proj.{p}'),
-    ('regresser.regressor_blocks.{n}.mlp_cross.fc1.{p}', 'neck.blocks.{n}.mlp.0.{p}'),
-    ('regresser.regressor_blocks.{n}.mlp_cross.fc2.{p}', 'neck.blocks.{n}.mlp.2.{p}'),
-    ('decoder.norm.{p}', 'neck.norm.{p}'),
-    ('decoder.head.{p}', 'neck.pred.{p}'),
-)
-_UNUSED = ('regresser.norm.weight', 'regresser.norm.bias', 'rd_pos_embed')
-_FIRST_CAE = ('alignment_encoder.', 'decoder.decoder_blocks.')
-_THEIR_QKV_BIAS = re.compile(r'encoder\.blocks\.(\d+)\.attn\.([qv])_bias')
-_OUR_QKV_BIAS = re.compile(r'backbone\.layers\.(\d+)\.attn\.qkv\.bias')
-
-
-def to_mmimg2vec(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Rename the authors' weights into those of ``mmimg2vec.CAEv2``; tensors that only change their name are not copied.
-
-    Args:
-        state: Name -> tensor of the authors' model, or of its encoder alone (``encoder.*``).
-
-    Returns:
-        Name -> tensor here, and what has no place here under its own name.
-
-    Raises:
-        UserError: It is another model, such as the first CAE, or a name is unknown.
-    """
-    first = [name for name in state if name.startswith(_FIRST_CAE)]
-    if first:
-        raise UserError(
-            f'this is a checkpoint of the first CAE, not of CAE v2: it has {first[0]}; name one of CAE v2, or take '
-            "mmpretrain's CAE for this one"
-        )
-    if 'encoder.cls_token' not in state:
-        raise UserError(
-            f"this is no checkpoint of CAE v2's authors: it has no encoder.cls_token (but e.g. {_example(state)})"
-        )
-    ours, unused = {}, {}
-    for name, tensor in state.items():
-        bias = _THEIR_QKV_BIAS.fullmatch(name)
-        if bias is not None:
-            values = {x: state.get(name[: -len('q_bias')] + f'{x}_bias') for x in 'qv'}
-            if values['q'] is None or values['v'] is None:
-                raise UserError(f'the checkpoint has {name}, but not its counterpart')
-            parts = (values['q'], torch.zeros_like(values['q']), values['v'])
-            ours[f'backbone.layers.{bias[1]}.attn.qkv.bias'] = torch.cat(parts)
-        elif name in _UNUSED:
-            unused[name] = tensor
-        else:
-            ours[_translate(name, _TO_OURS, "CAE v2's authors do not use")] = tensor
-    _check_table(state)
-    return ours, unused
-
-
-def to_authors(
-    state: Mapping[str, Tensor], unused: Mapping[str, Tensor] | None = None
-) -> dict[str, Tensor]:
-    """Rename the weights of ``mmimg2vec.CAEv2`` into the authors'; the inverse of :func:`to_mmimg2vec`.
-
-    Gradients can be renamed too. A bias of the keys is dropped: it has no influence on attention.
-
-    Args:
-        state: Name -> tensor of ``mmimg2vec.CAEv2``, or of its backbone alone.
-        unused: What the authors' model holds beside; None leaves it out.
-
-    Raises:
-        UserError: It is another model.
-    """
-    if not any(name.startswith('backbone.') for name in state):
-        raise UserError(
-            f'this is no checkpoint of mmimg2vec.CAEv2: it has no backbone. (but e.g. {_example(state)})'
-        )
-    theirs = {}
-    for name, tensor in state.items():
-        bias = _OUR_QKV_BIAS.fullmatch(name)
-        if bias is not None:
-            query, _, value = tensor.chunk(3)
-            theirs[f'encoder.blocks.{bias[1]}.attn.q_bias'] = query.clone()
-            theirs[f'encoder.blocks.{bias[1]}.attn.v_bias'] = value.clone()
-        else:
-            theirs[_translate(name, _TO_THEIRS, "CAE v2's authors have no place for")] = tensor
-    return {**theirs, **(unused or {})}
-
-
-def unused_entries(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What the authors' code wants beside the weights of ``mmimg2vec.CAEv2``: a norm without use, and the fixed positions.
-
-    Raises:
-        UserError: The token grid is not square, which their code does not know.
-    """
-    width = state['neck.mask_token'].shape[-1]
-    table = _position_table(state['backbone.pos_embed'].shape[1] - 1, width)
-    if table is None:
-        raise UserError("the token grid is not square: the authors' code knows square images only")
-    values = (torch.ones(width), torch.zeros(width), table)
-    return dict(zip(_UNUSED, values, strict=True))
+# The authors' key of the weights in a checkpoint, and ours.
+_WRAPPERS = {'authors': 'model', 'mmimg2vec': 'state_dict'}
+_PREFIXES = {'authors': 'encoder.', 'mmimg2vec': 'backbone.'}
+# Added to the name of a bias that had one of the keys too.
+_KEY = '[keys]'
 
 
 def convert_checkpoint(
@@ -152,68 +45,107 @@ def convert_checkpoint(
     part: Part = 'model',
     num_heads: int | None = None,
 ) -> dict[str, Any]:
-    """Convert a checkpoint to the names of ``layout``.
+    """Convert a checkpoint to the names of ``layout``; a line in the log names the weights that nobody knows.
 
     Args:
-        checkpoint: The authors' (``model`` and whatever is beside it, or bare weights) or ours (``state_dict``).
+        checkpoint: The authors' (``model`` and whatever is beside it), ours (``state_dict``), or bare weights.
         layout: Whose names the result has.
         part: ``'model'``: everything; ``'encoder'``: the encoder alone, here as a ``backbone.pth``.
         num_heads: Attention heads of the encoder, which its tensors do not tell; None: those of the authors' sizes.
 
     Returns:
-        For ``'mmimg2vec'``: ``state_dict``, ``meta`` with the backbone's config, ``carried``. For ``'authors'``:
-        ``model``, or bare weights where the result of the former came from such.
+        For ``'mmimg2vec'``: ``state_dict``, ``meta`` with the backbone's config, ``carried``. For ``'authors'``: ``model``,
+        ``carried``. Where ``checkpoint`` is such a result itself: what it was made of, as it was.
 
     Raises:
         UserError: It is another model, or ``part`` is not in it.
     """
-    if layout == 'mmimg2vec':
-        wrapped = isinstance(checkpoint.get('model'), Mapping)
-        state = _part(checkpoint['model'] if wrapped else checkpoint, 'encoder.', part)
-        ours, unused = to_mmimg2vec(state)
-        rest = {k: v for k, v in checkpoint.items() if k != 'model'} if wrapped else {}
-        carried = {'unused': unused, 'names': list(state), 'wrapped': wrapped}
-        if part == 'model':
-            carried['rest'] = rest
-        config = f'model = {dict(backbone=_backbone_config(ours, num_heads))!r}\n'
-        return {'state_dict': ours, 'meta': {'config': config}, CARRIED: carried}
-    state = checkpoint.get('state_dict', checkpoint)
+    source: Layout = 'authors' if layout == 'mmimg2vec' else 'mmimg2vec'
+    wrapper = _WRAPPERS[source] if isinstance(checkpoint.get(_WRAPPERS[source]), Mapping) else None
+    content = checkpoint if wrapper is None else checkpoint[wrapper]
+    refuse_first_cae(content)
+    state = _part(content, _PREFIXES[source], part)
+    beside = {k: v for k, v in checkpoint.items() if k not in (wrapper, CARRIED)}
+    if wrapper is None:
+        beside = {k: v for k, v in beside.items() if not isinstance(v, Tensor)}
+    if part == 'encoder' and any(
+        isinstance(content[n], Tensor) and n not in state for n in content
+    ):
+        beside = {}  # which is of the whole model
+    converted, unused = (to_mmimg2vec if layout == 'mmimg2vec' else _to_theirs)(state)
     carried = checkpoint.get(CARRIED, {})
-    state = _part(state, 'backbone.', part)
-    whole = any(name.startswith('neck.') for name in state)
-    unused = carried.get('unused') if part == 'model' else {}
-    if unused is None:
-        unused = unused_entries(state) if whole else {}
-    theirs = to_authors(state, unused)
-    names = carried.get('names', ())
-    ordered = [name for name in names if name in theirs]
-    theirs = {
-        name: theirs[name] for name in (*ordered, *(n for n in theirs if n not in set(ordered)))
-    }
-    return {'model': theirs, **carried.get('rest', {})} if carried.get('wrapped', True) else theirs
+    if carried.get('from') == layout:
+        # UNUSED, meta and the biases of the keys were made on the way there.
+        weights = {**{name: unused[name] for name in _strangers(unused)}, **converted}
+        return _way_back(layout, part, carried, weights, beside)
+    if wrapper is not None and part == 'model':
+        unused |= {k: v for k, v in content.items() if not isinstance(v, Tensor)}
+    if strangers := _strangers(unused):
+        print_log(
+            f'{len(strangers)} entries that CAE v2 does not know are carried along, and have no effect in the result: '
+            f'{", ".join(strangers[:5])}{", ..." if len(strangers) > 5 else ""}',
+            logger='current',
+            level=logging.WARNING,
+        )
+    if layout == 'authors' and any(name.startswith('neck.') for name in state):
+        converted.update(unused_entries(state))
+    result = {_WRAPPERS[layout]: converted}
+    if layout == 'mmimg2vec':
+        config = dict(backbone=_backbone_config(converted, num_heads))
+        result['meta'] = {'config': f'model = {config!r}\n'}
+    names = [name for name in content if name in state or name in unused]
+    return {**result, CARRIED: pack(source, checkpoint, wrapper, names, unused, beside)}
 
 
-def _compile(pairs: list[tuple[str, str]]) -> list[tuple[re.Pattern, str]]:
-    groups = {'{n}': r'(?P<n>\d+)', '{p}': '(?P<p>weight|bias)'}
-    patterns = []
-    for old, new in pairs:
-        pattern = re.escape(old)
-        for hole, group in groups.items():
-            pattern = pattern.replace(re.escape(hole), group)
-        patterns.append((re.compile(pattern), new))
-    return patterns
+def _way_back(
+    layout: Layout,
+    part: Part,
+    carried: Mapping[str, Any],
+    weights: dict[str, Tensor],
+    beside: dict[str, Any],
+) -> dict[str, Any]:
+    """What ``carried`` was made of, with these weights under their first names, and new entries ``beside`` them."""
+    unused = carried['unused']
+    if part == 'encoder':
+        unused = {k: v for k, v in unused.items() if k.startswith(_PREFIXES[layout])}
+        if any(not name.startswith(_PREFIXES[layout]) for name in carried['names']):
+            carried = {**carried, 'rest': {}}
+    if layout == 'authors':
+        beside.pop('meta', None)
+    else:
+        weights = _with_keys(weights, unused)
+        unused = {name: value for name, value in unused.items() if not name.endswith(_KEY)}
+    return unpack({**carried, 'unused': unused}, weights, beside)
 
 
-_TO_OURS = _compile(list(_NAMES))
-_TO_THEIRS = _compile([(ours, theirs) for theirs, ours in _NAMES])
+def _to_theirs(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """As :func:`to_authors`, and what has no place there; a fusion has to have one."""
+    known, unused = {}, {}
+    for name, tensor in state.items():
+        if OUR_QKV_BIAS.fullmatch(name):
+            known[name] = tensor
+            key = tensor.chunk(3)[1]
+            if key.any():
+                unused[name + _KEY] = key.clone()
+        elif name.startswith('fusion.') or has_their_name(name):
+            known[name] = tensor
+        else:
+            unused[name] = tensor
+    return to_authors(known), unused
 
 
-def _translate(name: str, table: list[tuple[re.Pattern, str]], complaint: str) -> str:
-    for pattern, new in table:
-        match = pattern.fullmatch(name)
-        if match is not None:
-            return new.format(**match.groupdict())
-    raise UserError(f'the checkpoint holds {name}, a name that {complaint}; name one of CAE v2')
+def _with_keys(weights: Mapping[str, Tensor], unused: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Put the biases of the keys, which :func:`_to_theirs` took off, where they were."""
+    weights = dict(weights)
+    for name in [name.removesuffix(_KEY) for name in unused if name.endswith(_KEY)]:
+        if name in weights:
+            query, _, value = weights[name].chunk(3)
+            weights[name] = torch.cat((query, unused[name + _KEY], value))
+    return weights
+
+
+def _strangers(unused: Mapping[str, Any]) -> list[str]:
+    return [name for name in unused if name not in UNUSED and not name.endswith(_KEY)]
 
 
 def _part(state: Mapping[str, Any], prefix: str, part: Part) -> dict[str, Tensor]:
@@ -223,30 +155,9 @@ def _part(state: Mapping[str, Any], prefix: str, part: Part) -> dict[str, Tensor
     encoder = {name: value for name, value in state.items() if name.startswith(prefix)}
     if not encoder:
         raise UserError(
-            f'there is no encoder in it: no tensor is named {prefix}... ({_example(state)})'
+            f'there is no encoder in it: no tensor is named {prefix}... ({example(state)})'
         )
     return encoder
-
-
-def _example(state: Mapping[str, Any]) -> str:
-    return min(map(str, state), default='nothing')
-
-
-def _position_table(num_patches: int, width: int) -> Tensor | None:
-    side = math.isqrt(num_patches)
-    return sincos_position_embedding((side, side), width) if side * side == num_patches else None
-
-
-def _check_table(state: Mapping[str, Tensor]) -> None:
-    """The neck computes its positions itself, so the checkpoint's have to be those."""
-    table = state.get('rd_pos_embed')
-    if table is None:
-        return
-    wanted = _position_table(table.shape[1] - 1, table.shape[2])
-    if wanted is None or not torch.allclose(table.float(), wanted, atol=1e-3):
-        raise UserError(
-            'rd_pos_embed of the checkpoint is not the fixed sine-cosine table of CAE v2 on a square grid'
-        )
 
 
 def _backbone_config(state: Mapping[str, Tensor], num_heads: int | None) -> dict[str, Any]:

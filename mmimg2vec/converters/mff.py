@@ -14,13 +14,11 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from mmimg2vec.converters.carry import CARRIED, in_order
 from mmimg2vec.errors import UserError
 
 Layout = Literal['mmimg2vec', 'mmpretrain']
 
-# Where a converted file keeps what is of no use to the other side, above all the optimizer's state: it knows the
-# parameters by their order, which is another one there.
-CARRIED = 'carried'
 _PROBE = 'backbone.patch_embed.projection.weight'
 
 
@@ -47,7 +45,7 @@ _RENAMERS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
 def convert_checkpoint(checkpoint: Mapping[str, Any], layout: Layout) -> dict[str, Any]:
     """Convert a checkpoint, or bare weights, to the names of ``layout``; tensors are not copied.
 
-    ``state_dict`` is renamed, keys that neither side knows included as they are; ``meta`` stays; everything else
+    ``state_dict`` is renamed, and keys that neither side knows stay in it as they are; ``meta`` stays; everything else
     (optimizer, schedules, log) goes under ``carried``, where nothing takes it up, and comes back on the way back.
 
     Raises:
@@ -67,14 +65,17 @@ def convert_checkpoint(checkpoint: Mapping[str, Any], layout: Layout) -> dict[st
         renamed = type(state)(renamed)
         renamed._metadata = rename(state._metadata)
     whole = {**checkpoint, 'state_dict': renamed}
-    converted = {key: whole.pop(key) for key in ('meta', 'state_dict') if key in whole}
     carried = whole.pop(CARRIED, {})
     if carried.get('from') == layout:
-        return {**converted, **carried['entries'], **whole}
-    if whole:
-        source = next(name for name in _RENAMERS if name != layout)
-        carried = {'from': source, 'entries': {**carried.get('entries', {}), **whole}}
-    return {**converted, CARRIED: carried} if carried else converted
+        return in_order({**carried['entries'], **whole}, carried['order'])
+    entries = {key: whole.pop(key) for key in list(whole) if key not in ('meta', 'state_dict')}
+    if entries:
+        carried = {
+            'from': next(name for name in _RENAMERS if name != layout),
+            'entries': {**carried.get('entries', {}), **entries},
+            'order': carried.get('order', list(checkpoint)),
+        }
+    return {**whole, CARRIED: carried} if carried else whole
 
 
 def _rename(state: Mapping[str, Any], pattern: str, replacement: str) -> dict[str, Any]:

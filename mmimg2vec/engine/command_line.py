@@ -60,6 +60,37 @@ class Options(DictAction):
             ) from error
 
 
+def option_text(value: Any) -> str:
+    """Write a value so that ``--cfg-options`` reads it as it is; a tuple becomes a list.
+
+    Raises:
+        UserError: There is no such way: quotes do not keep a text from being read as a number or a list.
+    """
+    text = _bracketed(value)
+    try:
+        read = DictAction._parse_iterable(text)
+    except (AssertionError, ValueError, IndexError):
+        read = 'nothing'
+    if _kinds(read) != _kinds(value):
+        raise UserError(
+            f'--cfg-options would read {value!r} as {read!r}: write it into a config, with this one as its _base_'
+        )
+    return text
+
+
+def _bracketed(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return '[' + ','.join(map(_bracketed, value)) + ']'
+    return str(value)
+
+
+def _kinds(value: Any) -> Any:
+    """A value with the types of its parts: 1, 1.0 and True are equal."""
+    if isinstance(value, list | tuple):
+        return [_kinds(item) for item in value]
+    return type(value), value
+
+
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that training and testing share."""
     parser.add_argument('--work-dir', help='folder of logs and results; work_dirs/CONFIG-NAME')

@@ -8,13 +8,16 @@ from typing import Any
 
 from mmengine.dataset import default_collate
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader
 
 from mmimg2vec.datasets import DrawKey, SeededDataset
 from mmimg2vec.engine.unwrap import unwrapped
 from mmimg2vec.errors import UserError
 from mmimg2vec.registry import LOOPS
+
+# Samples that are looked at before training starts: enough to see most that differ from one another.
+_LOOKED_AT = 4
 
 
 @LOOPS.register_module()
@@ -27,8 +30,8 @@ class CheckedTrainLoop(EpochBasedTrainLoop):
         **kwargs: ``max_epochs`` and the parent's other arguments.
 
     Raises:
-        UserError: The dataset does not fill one batch on every process; or, when the loop starts, a first sample does
-            not fit the model.
+        UserError: The dataset does not fill one batch on every process; or, when the loop starts, the first samples do
+            not fit the model, or one another.
     """
 
     def __init__(self, runner: Runner, dataloader: DataLoader | dict, **kwargs) -> None:
@@ -37,12 +40,14 @@ class CheckedTrainLoop(EpochBasedTrainLoop):
         _check_fills_a_batch(self.dataloader)
 
     def run(self):
-        """Check one sample, then train."""
+        """Check some samples, then train."""
         model = unwrapped(self.runner.model)
         dataset = self.dataloader.dataset
         if hasattr(model, 'check_inputs') and isinstance(dataset, SeededDataset):
-            sample = default_collate([dataset[DrawKey(0, 0, 0)]])
-            batch = model.data_preprocessor(sample, False)
+            count = min(_LOOKED_AT, len(dataset))
+            samples = [dataset[DrawKey(index, 0, 0)] for index in range(count)]
+            _check_alike(samples)
+            batch = model.data_preprocessor(default_collate(samples), False)
             if 'mask' in batch:
                 model.check_inputs(batch['inputs'], batch['mask'])
         if self._epoch >= self._max_epochs:
@@ -163,6 +168,18 @@ class _LaterBatches:
         # In a generator this happens when the first batch is taken: torch also makes iterators that it does not use.
         start, self.start = self.start, 0
         yield from itertools.islice(self.batch_sampler, start, None)
+
+
+def _check_alike(samples: list[dict[str, Any]]) -> None:
+    """Samples of other sizes cannot be stacked, and a loader's worker would say so in a stack trace."""
+    for key, first in samples[0].items():
+        shapes = {tuple(sample[key].shape) for sample in samples if isinstance(first, Tensor)}
+        if len(shapes) > 1:
+            sizes = ' and '.join(' x '.join(map(str, shape)) for shape in sorted(shapes)[:2])
+            raise UserError(
+                f'"{key}" of the training samples differ in size ({sizes}): let the pipeline bring all images to one '
+                'size, and give the mask transform that size'
+            )
 
 
 def _check_fills_a_batch(dataloader: DataLoader) -> None:

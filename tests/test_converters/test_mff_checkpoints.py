@@ -100,6 +100,19 @@ def test_round_trip(tmp_path, start, bare):
         assert found['state_dict']._metadata == checkpoint['state_dict']._metadata
 
 
+def test_order_of_what_is_beside_the_weights(tmp_path):
+    checkpoint = mff()
+    checkpoint = {
+        key: checkpoint[key] for key in ('optimizer', 'state_dict', 'message_hub', 'meta')
+    }
+    checkpoint['strange'] = tensor(9, torch.bfloat16)
+    for start, there in (('mmpretrain', 'mmimg2vec'), ('mmimg2vec', 'mmpretrain')):
+        checkpoint['state_dict'] = convert_checkpoint(mff(), start)['state_dict']
+        assert same(convert_checkpoint(convert_checkpoint(checkpoint, there), start), checkpoint)
+        bare = {key: checkpoint[key] for key in ('state_dict', 'meta')}
+        assert same(convert_checkpoint(convert_checkpoint(bare, there), start), bare)
+
+
 def test_mae_has_the_same_names_on_both_sides(tmp_path):
     state = {k: v for k, v in mff()['state_dict'].items() if 'backbone.proj_' not in k}
     torch.save(dict(state_dict=state), tmp_path / 'a.pth')

@@ -125,8 +125,15 @@ def test_hidden_pixels_reach_the_target_only():
 def test_fusion_starts_with_equal_shares_and_learns():
     model = build()
     torch.testing.assert_close(model.fusion.weights, torch.full((3,), 1 / 3))
-    total(losses(model)).backward()
+    found = losses(model)
+    total(found).backward()
     assert model.fusion.proj_weights.grad.abs().max() > 0
+    # Watched, under the names of the blocks, and no part of what is minimised.
+    shares = {name: value for name, value in found.items() if 'fusion' in name}
+    assert list(shares) == [f'fusion_weight_{block}' for block in (0, 2, 3)]
+    assert all(value.item() == pytest.approx(1 / 3) for value in shares.values())
+    assert not any(value.requires_grad for value in shares.values())
+    assert not any('fusion' in name for name in losses(build(fusion=None)))
 
 
 def test_ema_shares_the_teacher():

@@ -124,10 +124,11 @@ class MaskedImageModel(BaseSelfSupervisor):
     def loss(
         self, inputs: Tensor, mask: Tensor, num_hidden: int, token_rank: Tensor | None
     ) -> dict[str, Tensor]:
-        """Losses of a masked batch; arguments as :meth:`forward`."""
+        """Losses of a masked batch, and the shares of the fused blocks to watch; arguments as :meth:`forward`."""
         target = self.target_generator(inputs)
         latents = self.encode(inputs, mask, num_hidden)
-        return self.compare(latents, target, mask, num_hidden, token_rank)[1]
+        losses = self.compare(latents, target, mask, num_hidden, token_rank)[1]
+        return losses if self.fusion is None else {**losses, **self.fusion.shares()}
 
     def compare(
         self,
@@ -149,6 +150,7 @@ class MaskedImageModel(BaseSelfSupervisor):
         Returns:
             The prediction ``(B, P, C)`` at the patches of ``head.positions``, and the losses.
         """
+        check_target(target, mask)
         positions = self.head.positions(mask, num_hidden, token_rank)
         prediction = self.neck(latents, mask, positions, num_hidden)
         return prediction, self.head.loss(prediction, positions, latents[:, 0], target)
@@ -215,7 +217,13 @@ class MaskedImageModel(BaseSelfSupervisor):
         generator.connect(
             projection.stride, projection.in_channels, preprocessor.mean, preprocessor.std
         )
-        return generator.describe(backbone.img_size)
+        layout = generator.describe(backbone.img_size)
+        if tuple(layout.grid) != backbone.grid:
+            raise UserError(
+                f'{type(generator).__name__} gives {layout.grid[0]} x {layout.grid[1]} target tokens and the student has '
+                f'{backbone.grid[0]} x {backbone.grid[1]} patches: it has to bring its tokens onto the grid of the student'
+            )
+        return layout
 
     def _check_blocks(self) -> None:
         depth = self.backbone.num_layers
@@ -224,3 +232,21 @@ class MaskedImageModel(BaseSelfSupervisor):
                 f'fusion.blocks={self.fusion.blocks} has to end with the last of the {depth} blocks of the backbone, '
                 f'{depth - 1}'
             )
+
+
+def check_target(target: dict[str, Tensor], mask: Tensor) -> None:
+    """Check that there is a target token for each patch; more would be compared with the wrong patches in silence.
+
+    Args:
+        target: ``tokens`` ``(B, L, C)`` among others.
+        mask: ``(B, L)``.
+
+    Raises:
+        UserError: There is not.
+    """
+    count = target['tokens'].shape[1]
+    if count != mask.shape[1]:
+        raise UserError(
+            f'the target has {count} tokens per image and the mask {mask.shape[1]} patches: the target generator has to '
+            "bring its tokens onto the student's grid"
+        )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
+from mmimg2vec.converters.first_cae import refuse_first_cae
 from mmimg2vec.errors import UserError
-from mmimg2vec.models.algorithms.base import MaskedImageModel
+from mmimg2vec.models.algorithms.base import MaskedImageModel, check_target
 from mmimg2vec.registry import MODELS
 
 
@@ -53,6 +55,7 @@ class CAEv2(MaskedImageModel):
         self.regresses = self.head.supervision != 'visible'
         if not self.regresses:
             self.neck.freeze_regressor()
+        self._register_load_state_dict_pre_hook(_refuse_other_names)
 
     def compare(
         self,
@@ -63,7 +66,22 @@ class CAEv2(MaskedImageModel):
         token_rank: Tensor | None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Predict patches and class token, and compare; as :meth:`MaskedImageModel.compare`."""
+        check_target(target, mask)
         positions = self.head.positions(mask, num_hidden, token_rank)
         prediction = self.neck(latents, mask, positions, num_hidden, self.regresses)
         class_token = self.neck.predict_class(latents)
         return prediction, self.head.loss(prediction, positions, class_token, target)
+
+
+def _refuse_other_names(state: dict[str, Any], prefix: str, *args: Any) -> None:
+    """Refuse checkpoints whose names are others: mmengine would go on with a warning, from random weights."""
+    # The authors keep the weights under `model`, which mmengine does not know.
+    inner = state.get(f'{prefix}model')
+    state = inner if isinstance(inner, Mapping) else state
+    names = [str(name).removeprefix(prefix) for name in state]
+    refuse_first_cae(names)
+    if 'encoder.cls_token' in names:
+        raise UserError(
+            "this is a checkpoint in the names of CAE v2's authors: convert it with tools/model_converters/cae_v2.py IN "
+            'OUT --to mmimg2vec, and name OUT'
+        )

@@ -37,13 +37,6 @@ class MFF(MaskedImageModel):
         super().__init__(target_generator=target_generator, **kwargs)
         self._register_load_state_dict_pre_hook(self._take_mmpretrain_names)
 
-    def loss(
-        self, inputs: Tensor, mask: Tensor, num_hidden: int, token_rank: Tensor | None
-    ) -> dict[str, Tensor]:
-        """Loss of a masked batch, and the fusion's shares; arguments as :meth:`MaskedImageModel.forward`."""
-        losses = super().loss(inputs, mask, num_hidden, token_rank)
-        return losses if self.fusion is None else {**losses, **self.fusion.shares()}
-
     def _take_mmpretrain_names(self, state: dict[str, Tensor], prefix: str, *args: Any) -> None:
         own = {key[len(prefix) :]: state.pop(key) for key in list(state) if key.startswith(prefix)}
         state.update({prefix + key: value for key, value in to_mmimg2vec(own).items()})
