@@ -5,17 +5,19 @@
 
 Each seed is a chain of its own in OUT/seedN, with its own report; finished stages are skipped and interrupted ones
 resumed, so the experiment may be stopped at any time and extended by more seeds. The means over the seeds go to
-OUT/table.md, OUT/results.json and OUT/results.png. ``make experiment`` runs it.
+OUT/table.md, OUT/results.json and OUT/results.png; a chain's ``summary``, such as a plot of its own, is made last.
+``make experiment`` runs it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 from pathlib import Path
 
 from mmimg2vec.chain import Launch, check_chain, read_chain, run_chain
-from mmimg2vec.chain.commands import add_launch_arguments
+from mmimg2vec.chain.commands import add_launch_arguments, summary_command
 from mmimg2vec.chain.report import as_json, compare, draw_results, table, write_report
 from mmimg2vec.engine.command_line import hush, run
 from mmimg2vec.errors import UserError
@@ -51,7 +53,7 @@ def main() -> None:
             )
             write_report(chain)
         runs.append(compare(chain))
-    text = f'{table(runs)}\n\nMean ± standard deviation over seeds {args.seeds}.'
+    text = f'{table(runs, chain.differences)}\n\nMean ± standard deviation over seeds {args.seeds}.'
     out.mkdir(parents=True, exist_ok=True)
     (out / 'table.md').write_text(text + '\n', encoding='utf-8')
     rows = [
@@ -61,7 +63,10 @@ def main() -> None:
     ]
     (out / 'results.json').write_text(json.dumps(rows, indent=1) + '\n', encoding='utf-8')
     draw_results(runs, out / 'results.png')
-    print(f'\n{text}\n\n{out}/table.md, {out}/results.json, {out}/results.png')
+    print(f'\n{text}\n\n{out}/table.md, {out}/results.json, {out}/results.png', flush=True)
+    summary = summary_command(chain, out)
+    if summary and subprocess.run(summary, check=False).returncode != 0:
+        failed.append('the summary')
     if failed:
         raise UserError(f'not finished: {", ".join(failed)}; the same command goes on')
 

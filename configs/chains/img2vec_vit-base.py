@@ -16,11 +16,16 @@ seed = 0
 gpus = 8
 
 _benchmarks = 'configs/img2vec/benchmarks'
-_finetune = f'{_benchmarks}/classification/vit-base-p16_8xb128-coslr-100e_in1k.py'
-_linear = f'{_benchmarks}/classification/vit-base-p16_8xb2048-linear-coslr-90e_in1k.py'
-_knn = f'{_benchmarks}/classification/vit-base-p16_8xb128-knn_in1k.py'
-_detect = f'{_benchmarks}/detection/mask-rcnn_vitdet-base-p16-sfp_8xb2-ms-1x_coco.py'
 _upernet = f'{_benchmarks}/segmentation/upernet_vit-base-p16_8xb2-amp-160k_ade20k-512x512'
+configs = dict(
+    pretrain='configs/img2vec/img2vec_vit-base-p16_8xb256-amp-coslr-300e_in1k.py',
+    knn=f'{_benchmarks}/classification/vit-base-p16_8xb128-knn_in1k.py',
+    linear=f'{_benchmarks}/classification/vit-base-p16_8xb2048-linear-coslr-90e_in1k.py',
+    finetune=f'{_benchmarks}/classification/vit-base-p16_8xb128-coslr-100e_in1k.py',
+    detect=f'{_benchmarks}/detection/mask-rcnn_vitdet-base-p16-sfp_8xb2-ms-1x_coco.py',
+    segment=f'{_upernet}.py',
+    segment_ms=f'{_upernet}-ms.py',
+)
 
 _from_pretrained = dict(IMG2VEC_BACKBONE='{pretrain}/backbone.pth')
 _scratch = {
@@ -33,63 +38,63 @@ stages = [
     dict(
         name='pretrain',
         title='Pre-training: Img2Vec, without labels',
-        config='configs/img2vec/img2vec_vit-base-p16_8xb256-amp-coslr-300e_in1k.py',
+        config=configs['pretrain'],
     ),
     dict(
         name='knn',
         title='Frozen features',
-        command=f'tools/probe.py {_knn} --work-dir {{knn}}',
+        command=f'tools/probe.py {configs["knn"]} --work-dir {{knn}}',
         env=_from_pretrained,
     ),
     dict(
         name='linear',
         title='Classification, linear layer on the frozen backbone',
-        config=_linear,
+        config=configs['linear'],
         env=_from_pretrained,
     ),
     dict(
         name='finetune',
         title='Classification, fine-tuned',
-        config=_finetune,
+        config=configs['finetune'],
         env=_from_pretrained,
     ),
     dict(
         name='finetune-scratch',
         title='Classification, from scratch',
-        config=_finetune,
+        config=configs['finetune'],
         options=_scratch,
         baseline_of='finetune',
     ),
     dict(
         name='detect',
         title='Detection (Mask R-CNN)',
-        config=_detect,
+        config=configs['detect'],
         env=_from_pretrained,
     ),
     dict(
         name='detect-scratch',
         title='Detection (Mask R-CNN), from scratch',
-        config=_detect,
+        config=configs['detect'],
         options=_scratch,
         baseline_of='detect',
     ),
     dict(
         name='segment',
         title='Segmentation (UPerNet)',
-        config=f'{_upernet}.py',
+        config=configs['segment'],
         env=_from_pretrained,
     ),
     dict(
         name='segment-scratch',
         title='Segmentation (UPerNet), from scratch',
-        config=f'{_upernet}.py',
+        config=configs['segment'],
         options=_scratch,
         baseline_of='segment',
     ),
     dict(
         name='segment-ms',
         title='Segmentation (UPerNet), tested at several sizes',
-        command=f'tools/test.py {_upernet}-ms.py {{segment}}/iter_160000.pth --work-dir {{segment-ms}}',
+        command=f'tools/test.py {configs["segment_ms"]} {{segment}}/iter_160000.pth --work-dir {{segment-ms}}',
         env=_from_pretrained,
     ),
 ]

@@ -1,6 +1,6 @@
 """Which target: pixels (MAE) or the features of a teacher (Img2Vec)? The same student, images, steps and optimizer.
 
-The features are compared frozen, each beside a student with random weights.
+The features are compared frozen, beside those of a student with random weights.
 ``make experiment ARGS="configs/chains/targets_shapes.py"`` runs it over several seeds.
 """
 
@@ -71,6 +71,11 @@ stages = [
         title='Frozen features, random weights',
         command=f'{_probe} --random --seed {{seed}} --work-dir {{probe-random}}',
         needs=['images'],
-        baseline_of=['probe-mae', 'probe-mae-long', 'probe-img2vec'],
     ),
+]
+differences = [
+    ('probe-img2vec', 'probe-mae'),
+    ('probe-img2vec', 'probe-mae-long'),
+    ('probe-img2vec', 'probe-teacher'),
+    *[(f'probe-{name}', 'probe-random') for name in ('mae', 'mae-long', 'img2vec')],
 ]

@@ -6,12 +6,12 @@ import argparse
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mmimg2vec.chain.plan import Chain, Stage
-from mmimg2vec.engine.command_line import Options
+from mmimg2vec.engine.command_line import Options, option_text
 
 LAUNCHERS = ('none', 'pytorch', 'slurm')
 
@@ -59,6 +59,24 @@ def tools_folder() -> Path:
     raise FileNotFoundError(f'no tools beside {package}')
 
 
+def summary_command(chain: Chain, out: Path) -> list[str]:
+    """Words of the command that sums up a chain over its seeds; empty where it has none.
+
+    Args:
+        chain: Of one of the seeds.
+        out: Folder of all seeds.
+    """
+    words = [word.replace('{out}', str(out)) for word in chain.summary]
+    return _script_command(words) if words else []
+
+
+def _script_command(words: Sequence[str]) -> list[str]:
+    script = Path(words[0])
+    if script.parts[0] == 'tools':
+        script = tools_folder().joinpath(*script.parts[1:])
+    return [_python(), _short(script), *words[1:]]
+
+
 def stage_command(chain: Chain, stage: Stage, launch: Launch) -> tuple[dict[str, str], list[str]]:
     """Environment variables and words of the command of a stage.
 
@@ -67,10 +85,7 @@ def stage_command(chain: Chain, stage: Stage, launch: Launch) -> tuple[dict[str,
     """
     env, tools = dict(stage.env), tools_folder()
     if stage.command is not None:
-        script = Path(stage.command[0])
-        if script.parts[0] == 'tools':
-            script = tools.joinpath(*script.parts[1:])
-        words = [_python(), _short(script), *stage.command[1:]]
+        words = _script_command(stage.command)
         if launch.launcher == 'slurm':
             job = ['--job-name', f'{chain.name}-{stage.name}', '--gres=gpu:1', '--ntasks=1']
             words = ['srun', '--partition', launch.partition, *job, '--kill-on-bad-exit=1', *words]
@@ -78,7 +93,7 @@ def stage_command(chain: Chain, stage: Stage, launch: Launch) -> tuple[dict[str,
     folder = str(chain.folder(stage))
     common = ['--resume', '--seed', str(chain.seed)]
     if stage.options:
-        common += ['--cfg-options', *(f'{k}={_literal(v)}' for k, v in stage.options.items())]
+        common += ['--cfg-options', *(f'{k}={option_text(v)}' for k, v in stage.options.items())]
     gpus = launch.gpus or stage.gpus
     if launch.launcher == 'pytorch':
         words = [
@@ -103,13 +118,6 @@ def as_typed(env: dict[str, str], words: list[str]) -> str:
     """A command in one line, to be pasted into a shell."""
     assignments = [f'{key}={shlex.quote(value)}' for key, value in env.items()]
     return ' '.join([*assignments, *(shlex.quote(word) for word in words)])
-
-
-def _literal(value: Any) -> str:
-    # mmengine's --cfg-options reads None, numbers, true and false by themselves, and lists in brackets.
-    if isinstance(value, list | tuple):
-        return '[' + ','.join(_literal(item) for item in value) + ']'
-    return str(value)
 
 
 def _python() -> str:

@@ -12,8 +12,10 @@ A chain config is an ordinary mmengine config of plain values::
     ]
 
 ``{pretrain}`` stands for the folder of that stage, and naming it makes the stage wait for it; ``{seed}`` for the seed.
-Values of ``env``, ``options``, ``command`` and ``makes`` may name them. ``jobs`` stages run at the same time. Nothing is put into a config
-behind its back: a stage is the command that ``--dry-run`` prints.
+Values of ``env``, ``options``, ``command`` and ``makes`` may name them. ``jobs`` stages run at the same time. Stages that are
+compared with one another rather than with one of their own from scratch are named in ``differences``, pairs of stages: the
+report then has one line per stage, and one per pair. Nothing is put into a config behind its back: a stage is the command
+that ``--dry-run`` prints.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmimg2vec.engine.command_line import load_config
+from mmimg2vec.engine.command_line import load_config, option_text
 from mmimg2vec.errors import UserError
 
 _NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.-]*')
@@ -74,6 +76,9 @@ class Chain:
         seed: Seed of every stage.
         stages: The stages.
         jobs: Stages that may run at the same time.
+        differences: Pairs of stages whose results are subtracted, the second from the first, in the tables.
+        summary: Words of a command, after the Python interpreter, that ``tools/experiment.py`` ends with; ``{out}`` in
+            them stands for the folder of all seeds.
     """
 
     name: str
@@ -83,6 +88,8 @@ class Chain:
     seed: int
     stages: tuple[Stage, ...]
     jobs: int = 1
+    differences: tuple[tuple[str, str], ...] = ()
+    summary: tuple[str, ...] = ()
 
     def folder(self, stage: Stage | str) -> Path:
         """Folder of a stage."""
@@ -162,6 +169,8 @@ def read_chain(
         seed=seed,
         stages=tuple(stages),
         jobs=jobs,
+        differences=_read_differences(filename, cfg.get('differences', ()), stages),
+        summary=tuple(shlex.split(cfg.get('summary', ''))),
     )
 
 
@@ -230,12 +239,21 @@ def _read_stage(
             key: str(value)
             for key, value in fill({**cfg.get('env', {}), **entry.get('env', {})}).items()
         },
-        options=fill(_plain(entry.get('options', {}))),
+        # The seed alone is a number there, for options that take one.
+        options={
+            key: seed if value == '{seed}' else fill(value)
+            for key, value in _plain(entry.get('options', {})).items()
+        },
         gpus=entry.get('gpus', cfg.get('gpus', 1)),
         needs=tuple(dict.fromkeys(needs)),
         baseline_of=tuple(_names(entry.get('baseline_of', ()))),
         makes=tuple(fill(entry.get('makes', ()))),
     )
+    for key, value in stage.options.items():
+        try:
+            option_text(value)
+        except UserError as error:
+            raise UserError(f'{where}: options["{key}"]: {error}') from None
     for other in stage.needs:
         if other not in names:
             raise UserError(
@@ -280,6 +298,23 @@ def _names(value: str | list | tuple) -> list[str]:
 
 def _plain(value: Any) -> Any:
     return value.to_dict() if hasattr(value, 'to_dict') else value
+
+
+def _read_differences(
+    filename: str, pairs: Any, stages: list[Stage]
+) -> tuple[tuple[str, str], ...]:
+    names = [stage.name for stage in stages]
+    if pairs and any(stage.baseline_of for stage in stages):
+        raise UserError(
+            f'{filename}: differences take the place of baseline_of: name the pairs there alone'
+        )
+    for pair in pairs:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise UserError(f'{filename}: differences={pair!r} should be pairs of names of stages')
+        for name in pair:
+            if name not in names:
+                raise UserError(f'{filename}: differences name "{name}", which is no stage')
+    return tuple(map(tuple, pairs))
 
 
 def _check_baselines(filename: str, stages: list[Stage]) -> None:

@@ -62,6 +62,9 @@ def _check_command(stage: Stage, made: list[Path]) -> list[str]:
     problems = [] if script.is_file() else [f'no script {script}: correct its command']
     random = '--random' in words  # tools/probe.py takes no checkpoint then
     for word in words:
+        word = word.rpartition('=')[2]  # NAME=FILE and --option=FILE
+        if word.endswith('.py') and _below(word, made):
+            continue  # a run leaves its config
         if word.endswith('.py'):
             problems += _check_config(stage, word, made, checkpoints=not random)
         elif word.endswith('.pth') and not (_below(word, made) or Path(word).is_file()):

@@ -5,6 +5,7 @@ import shlex
 import pytest
 
 from mmimg2vec.chain import Launch, as_typed, read_chain, stage_command
+from mmimg2vec.chain.commands import summary_command
 from mmimg2vec.errors import UserError
 
 
@@ -32,6 +33,22 @@ def test_placeholders_become_folders_and_needs(tmp_path):
     assert detect.needs == ('pretrain',)
     assert detect.env == {'DATA': 'images', 'BACKBONE': 'elsewhere/pretrain/backbone.pth'}
     assert (detect.gpus, chain['pretrain'].gpus, chain.seed) == (8, 4, 3)
+
+
+def test_the_seed_is_a_number_in_options_and_text_in_commands(tmp_path):
+    text = """
+stages = [
+    dict(name='train', config='configs/a.py', options={'weights': '{seed}', 'file': 'run{seed}.pth'}),
+    dict(name='probe', command='tools/probe.py --seed {seed}', needs='train'),
+]
+summary = 'tools/sum_up.py {out} --title "two words"'
+"""
+    chain = read_chain(write(tmp_path, text), seed=3)
+    assert chain['train'].options == {'weights': 3, 'file': 'run3.pth'}
+    assert chain['probe'].command == ('tools/probe.py', '--seed', '3')
+    words = summary_command(chain, tmp_path)
+    assert words[1:] == ['tools/sum_up.py', str(tmp_path), '--title', 'two words']
+    assert summary_command(read_chain(write(tmp_path, TRAINING)), tmp_path) == []
 
 
 def test_commands_of_the_launchers(tmp_path):
@@ -69,7 +86,15 @@ def test_options_reach_mmengine_as_they_were(tmp_path):
 
     from mmimg2vec.engine.command_line import Options
 
-    options = {'a': None, 'b': 0.5, 'c': True, 'd': [1, 2.5], 'e': 'text', 'f': 1e-4}
+    options = {
+        'a': None,
+        'b': 0.5,
+        'c': True,
+        'd': [1, 2.5],
+        'e': 'text',
+        'f': 1e-4,
+        'g': ['x', []],
+    }
     text = TRAINING.replace("{'model.init': None, 'data.scale': (4, 5)}", repr(options))
     chain = read_chain(write(tmp_path, text))
     _, words = stage_command(chain, chain['detect'], Launch())
@@ -77,6 +102,16 @@ def test_options_reach_mmengine_as_they_were(tmp_path):
     parser.add_argument('--cfg-options', nargs='+', action=Options)
     parsed = parser.parse_args(words[words.index('--cfg-options') :]).cfg_options
     assert parsed == options
+
+
+@pytest.mark.parametrize(
+    'value', ['a,b', '007', '1e3', 'true', 'None', 'a b', '[a]', "it's'", ['x', '3'], ['a,b']]
+)
+def test_texts_that_would_be_read_as_something_else_are_refused(tmp_path, value):
+    text = TRAINING.replace("'model.init': None", f"'model.init': {value!r}")
+    with pytest.raises(UserError, match=r'stage "detect": options\["model.init"\]') as error:
+        read_chain(write(tmp_path, text))
+    assert '\n' not in str(error.value) and repr(value) in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -98,9 +133,18 @@ def test_options_reach_mmengine_as_they_were(tmp_path):
         (("config='configs/a.py'", 'config=["a.py"]'), 'config=.* should be of type str'),
         (("dict(BACKBONE='{pretrain}/backbone.pth')", '"X=1"'), 'env=.* should be of type dict'),
         (("'model.init': None", "'model': dict(init=1)"), 'dotted keys, such as "model.init"'),
+        (('gpus = 4', "differences = [('detect', 'segment')]"), 'differences name "segment"'),
+        (('gpus = 4', "differences = ['detect']"), "differences='detect' should be pairs"),
     ],
 )
 def test_mistakes_are_named(tmp_path, change, message):
     with pytest.raises(UserError, match=message) as error:
         read_chain(write(tmp_path, TRAINING.replace(*change)))
     assert '\n' not in str(error.value)
+
+
+def test_differences_and_baselines_exclude_each_other(tmp_path):
+    text = TRAINING.replace('gpus=8', "baseline_of='pretrain'")
+    text += "differences = [('detect', 'pretrain')]"
+    with pytest.raises(UserError, match='differences take the place of baseline_of'):
+        read_chain(write(tmp_path, text))

@@ -96,6 +96,19 @@ def test_what_a_finished_stage_made_has_to_be_there_still(folder, shapes, tmp_pa
     assert 'pretrain/backbone.pth' in line
 
 
+def test_configs_that_runs_leave_need_not_be_there(tmp_path):
+    text = """
+stages = [
+    dict(name='train', config='configs/demo/resnet-tiny_1xb256-knn_shapes.py'),
+    dict(name='measure', command='tools/analysis_tools/token_diversity.py images --teachers a={train}/a.py b=gone/b.py'),
+]
+"""
+    (tmp_path / 'chain.py').write_text(text)
+    chain = read_chain(str(tmp_path / 'chain.py'), str(tmp_path / 'work'))
+    found = [line for line in check_chain(chain, Launch()) if 'measure' in line]
+    assert len(found) == 1 and 'no config file gone/b.py' in found[0]
+
+
 def test_slurm_needs_a_partition(folder, shapes):
     assert 'partition' in problems(folder, shapes, ['teacher'], Launch('slurm'))[0]
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from mmimg2vec.chain.logs import METRICS, curve, read_scalars
 from mmimg2vec.chain.plan import Chain, Stage
-from mmimg2vec.chain.report.results import Comparison
+from mmimg2vec.chain.report.results import Comparison, measure_name, results_of, shared_measures
 
 PRETRAINED, SCRATCH = '#c0392b', '#7f8c8d'
 LABELS = {PRETRAINED: 'pre-trained', SCRATCH: 'from scratch'}
@@ -23,14 +23,18 @@ def save(figure: Figure, path: Path) -> Path:
 
 
 def draw_results(runs: list[list[Comparison]], path: Path) -> Path | None:
-    """Bars of every measure that has a baseline: mean over the runs, each run a dot. None where there is none."""
+    """Bars of every measure: mean over the runs, each run a dot.
+
+    Of stages with baselines those measures that have one; without any baseline, the stages beside one another. None where
+    there is nothing to compare.
+    """
+    if all(row.baseline is None for run in runs for row in run):
+        return _draw_stages(runs, path)
     keys = list(
         dict.fromkeys(
             (row.stage, row.key) for run in runs for row in run if row.baseline is not None
         )
     )
-    if not keys:
-        return None
     figure = Figure(figsize=(1.9 * len(keys) + 0.8, 3.2), dpi=100, layout='constrained')
     axes = figure.subplots(1, len(keys), squeeze=False)[0]
     for ax, key in zip(axes, keys, strict=True):
@@ -57,6 +61,42 @@ def draw_results(runs: list[list[Comparison]], path: Path) -> Path | None:
         ax.set_xticks([0, 1], list(LABELS.values()), fontsize=8)
         ax.set_ylim(0, 1.2 * max(1e-9, *sides[PRETRAINED], *sides[SCRATCH]))
         ax.spines[['top', 'right']].set_visible(False)
+    return save(figure, path)
+
+
+def _draw_stages(runs: list[list[Comparison]], path: Path) -> Path | None:
+    """One panel per measure, one bar per stage."""
+    keys, titles, _ = shared_measures(runs)
+    if not keys:
+        return None
+    size = (2.2 * len(keys) + 3.2, 0.32 * len(titles) + 0.9)
+    figure = Figure(figsize=size, dpi=100, layout='constrained')
+    panels = figure.subplots(1, len(keys), squeeze=False, sharey=True)[0]
+    for ax, key in zip(panels, keys, strict=True):
+        highest = 1e-9
+        for place, stage in enumerate(titles):
+            found = list(results_of(runs, stage, key).values())
+            if not found:
+                continue
+            average = sum(found) / len(found)
+            ax.barh(place, average, color=PRETRAINED, height=0.7)
+            if len(found) > 1:
+                ax.plot(found, [place] * len(found), 'k.', markersize=4)
+            ax.annotate(
+                f'{average:.1f}',
+                (max(found), place),
+                (4, 0),
+                textcoords='offset points',
+                va='center',
+                fontsize=8,
+            )
+            highest = max(highest, *found)
+        ax.set_title(f'{measure_name(key)} (%)', fontsize=9)
+        ax.set_xlim(0, 1.2 * highest)
+        ax.tick_params(labelsize=8)
+        ax.spines[['top', 'right']].set_visible(False)
+    panels[0].set_yticks(range(len(titles)), list(titles.values()))
+    panels[0].invert_yaxis()
     return save(figure, path)
 
 

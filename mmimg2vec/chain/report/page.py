@@ -25,7 +25,7 @@ _LEGEND = {
     'coco/bbox_mAP': 'Box and mask AP: average precision of COCO, over overlaps of 50 to 95 %.',
     'mIoU': 'mIoU: overlap of predicted and true regions, averaged over the classes.',
     'knn': 'kNN and linear accuracy: how well classes can be told apart from the frozen features, by the nearest '
-    'labelled images or by a linear layer; nothing of the backbone is trained, and "from scratch" are random weights.',
+    'labelled images or by a linear layer; nothing of the backbone is trained, and from scratch are random weights.',
 }
 
 
@@ -55,7 +55,7 @@ def _sections(chain: Chain, rows: list[Comparison], pictures: Path) -> list[str]
         sections.append(f'**Not finished: {", ".join(unfinished)}.**')
     sections.append('## Results')
     if rows:
-        sections.append(table([rows]))
+        sections.append(table([rows], chain.differences))
         bars = draw_results([rows], pictures / 'results.png')
         sections += [_picture('results', bars)] if bars else []
         sections.append(_legend(rows))
@@ -86,8 +86,8 @@ def _stage(chain: Chain, stage: Stage, baseline: Stage | None, pictures: Path) -
             shown = pictures / f'{stage.name}-features.png'
             shown.write_bytes(max(drawn, key=lambda file: file.stat().st_mtime).read_bytes())
             sections += [
-                'Image, what the student sees of it, what the teacher sees, and what the student predicts for the '
-                'hidden patches: features as colours, by their first principal components.',
+                'Image, what the student sees of it, the target (what the teacher sees, or pixels), and what the '
+                'student predicts for the hidden patches: features as colours, by their first principal components.',
                 _picture(f'features of {stage.name}', shown),
             ]
         sections += _predictions(chain, stage, baseline, pictures / f'{stage.name}-pictures.png')

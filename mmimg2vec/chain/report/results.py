@@ -1,8 +1,10 @@
-"""The numbers of a chain: each stage beside training from scratch with the same budget."""
+"""The numbers of a chain: each stage beside training from scratch with the same budget, or all beside each other."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -10,7 +12,7 @@ from typing import Any
 
 from mmimg2vec.chain.logs import METRICS, final_metrics
 from mmimg2vec.chain.plan import Chain, Stage
-from mmimg2vec.chain.records import read_record
+from mmimg2vec.chain.records import read_record, read_seconds
 
 #: What tools/probe.py measures, in the order of the report.
 PROBES = {
@@ -31,6 +33,7 @@ class Comparison:
         key: Key of the measure: of :data:`~mmimg2vec.chain.logs.METRICS` or :data:`PROBES`.
         value: The stage's result, or None where it is not finished.
         baseline: The result of training from scratch, or None.
+        minutes: Of the trainings behind the result, teachers included, as far as the stage needs them.
     """
 
     stage: str
@@ -38,11 +41,17 @@ class Comparison:
     key: str
     value: float | None
     baseline: float | None
+    minutes: float = 0.0
 
     @property
     def measure(self) -> str:
         """Name of the measure."""
-        return PROBES.get(self.key) or METRICS[self.key][0]
+        return measure_name(self.key)
+
+
+def measure_name(key: str) -> str:
+    """What a reader sees of a measure."""
+    return PROBES.get(key) or METRICS[key][0]
 
 
 def pairs(chain: Chain) -> list[tuple[Stage, Stage | None]]:
@@ -56,8 +65,9 @@ def compare(chain: Chain) -> list[Comparison]:
     rows = []
     for stage, baseline in pairs(chain):
         own, other = _results(chain, stage), _results(chain, baseline)
+        minutes = _minutes(chain, stage)
         rows += [
-            Comparison(stage.name, stage.title, key, own.get(key), other.get(key))
+            Comparison(stage.name, stage.title, key, own.get(key), other.get(key), minutes)
             for key in (*PROBES, *METRICS)
             if key in own or key in other
         ]
@@ -70,12 +80,25 @@ def _results(chain: Chain, stage: Stage | None) -> dict[str, float]:
     return final_metrics(chain.folder(stage))
 
 
-def table(runs: list[list[Comparison]]) -> str:
+def _minutes(chain: Chain, stage: Stage) -> float:
+    behind = {stage.name}
+    for earlier in reversed(chain.stages):
+        if earlier.name in behind:
+            behind.update(earlier.needs)
+    trainings = [s for s in chain.stages if s.name in behind and s.config is not None]
+    return sum(read_seconds(chain.folder(training)) for training in trainings) / 60
+
+
+def table(runs: list[list[Comparison]], differences: Sequence[tuple[str, str]] = ()) -> str:
     """Markdown table of one run of a chain, or of several with other seeds: mean ± standard deviation (n - 1).
 
     Args:
         runs: The comparisons of each run.
+        differences: Of :attr:`Chain.differences`. Where there are any, the table has one line per stage and one column per
+            measure, and a second one has the differences.
     """
+    if differences:
+        return _grid(runs, differences)
     lines = [
         '| task | measure (%) | pre-trained | from scratch | difference |',
         '|---|---|---|---|---|',
@@ -91,11 +114,61 @@ def table(runs: list[list[Comparison]]) -> str:
     return '\n'.join(lines)
 
 
-def _cell(values: list[float], sign: str = '') -> str:
-    if not values:
+def _grid(runs: list[list[Comparison]], differences: Sequence[tuple[str, str]]) -> str:
+    keys, titles, lone = shared_measures(runs)
+    measures = ' | '.join(map(measure_name, keys))
+    lines = [f'| | {measures} | minutes of training |', '|---|' + '---|' * (len(keys) + 1)]
+    for stage, title in titles.items():
+        cells = [_cell(list(results_of(runs, stage, key).values())) for key in keys]
+        minutes = [{row.minutes for row in run if row.stage == stage} for run in runs]
+        lines.append(
+            f'| {title} | {" | ".join(cells)} | {_cell([n for found in minutes for n in found])} |'
+        )
+    lines += ['', f'| difference | {measures} |', '|---|' + '---|' * len(keys)]
+    for first, second in differences:
+        if first in titles and second in titles:
+            cells = []
+            for key in keys:
+                own, other = results_of(runs, first, key), results_of(runs, second, key)
+                cells.append(_cell([own[n] - other[n] for n in own if n in other], sign='+'))
+            lines.append(f'| {titles[first]} *minus* {titles[second]} | {" | ".join(cells)} |')
+    for row in lone:
+        figures = _cell(list(results_of(runs, row.stage, row.key).values()))
+        lines += ['', f'{row.title}: {row.measure} {figures} %.']
+    return '\n'.join(lines)
+
+
+def shared_measures(
+    runs: list[list[Comparison]],
+) -> tuple[list[str], dict[str, str], list[Comparison]]:
+    """Which stages can stand beside one another.
+
+    Returns:
+        The measures that more than one stage has; name -> title of those stages; and of each other result of a stage one
+        row, of any run.
+    """
+    rows = {(row.stage, row.key): row for run in runs for row in run if row.value is not None}
+    count = Counter(key for _, key in rows)
+    keys = [key for key in (*PROBES, *METRICS) if count[key] > 1]
+    titles = {stage: row.title for (stage, key), row in rows.items() if key in keys}
+    return keys, titles, [row for (_, key), row in rows.items() if key not in keys]
+
+
+def results_of(runs: list[list[Comparison]], stage: str, key: str) -> dict[int, float]:
+    """Number of the run -> value of a measure of a stage, where there is one."""
+    return {
+        number: row.value
+        for number, run in enumerate(runs)
+        for row in run
+        if (row.stage, row.key) == (stage, key) and row.value is not None
+    }
+
+
+def _cell(numbers: list[float], sign: str = '') -> str:
+    if not numbers:
         return '-'
-    text = f'{mean(values):{sign}.1f}'
-    return text if len(values) == 1 else f'{text} ± {stdev(values):.1f}'
+    text = f'{mean(numbers):{sign}.1f}'
+    return text if len(numbers) == 1 else f'{text} ± {stdev(numbers):.1f}'
 
 
 def as_json(rows: list[Comparison]) -> list[dict[str, Any]]:
