@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -214,6 +215,8 @@ class TestTeachers:
         wrong = write_teacher(
             tmp_path / 'wrong.py', teacher="dict(type='mmpretrain.ResNet', depth=34)"
         )
+        pixels = str(tmp_path / 'pixels.py')
+        Path(pixels).write_text("target_generator = dict(type='mmimg2vec.PixelTargetGenerator')\n")
         weights = {
             'nan': write_weights(tmp_path / 'nan.pth', nan),
             'flat': write_weights(tmp_path / 'flat.pth', flat),
@@ -225,6 +228,17 @@ class TestTeachers:
             grid,
             'no-such-teacher',
             'timm:no_such_model@random',
+            'timm:resnet18',
+            'run.pth@random',
+            write_teacher(tmp_path / 'list.py', teacher='[1]'),
+            write_teacher(
+                tmp_path / 'nofile.py',
+                '',
+                "dict(type='mmpretrain.ResNet', init_cfg=dict(type='Pretrained'))",
+            ),
+            write_teacher(tmp_path / 'option.py', 'random_weights=0, foo=3'),
+            pixels,
+            f'{pixels}@FILE',
             good,
         ]
         lines = []
@@ -243,6 +257,13 @@ class TestTeachers:
             '2 x 2 tokens',
             'no teacher',
             'timm',
+            'timm:resnet18@FILE, or timm:resnet18@random',
+            'leave out @random',
+            'ValueError|TypeError|cannot',
+            'names no file',
+            "cannot be built: .*foo|unexpected keyword argument 'foo'",
+            'PixelTargetGenerator is no target generator with a teacher',
+            'no teacher that @FILE could fill',
         )
         assert list(skipped) == [str(folder / 'cut.png')]
         assert lines[0] == f'skipped: {folder / "cut.png"}: cut short'
@@ -286,6 +307,12 @@ class TestTeachers:
         )
         assert (raw.rows, raw.columns) == (2, 2)
         assert abs(raw.diversity - layer.diversity) > 1e-3
+
+    def test_teachers_without_a_config_are_brought_onto_the_grid(self, tmp_path):
+        pytest.importorskip('timm')
+        folder, small = write_images(tmp_path / 'in'), Settings(img_size=32, batch_size=2)
+        (row,), _ = compare(['r=timm:resnet18@random'], [folder], tmp_path / 'out', small)
+        assert (row.teacher, row.rows, row.columns) == ('r', 2, 2) and 'bilinear' in row.outline
 
     def test_mistakes(self, tmp_path):
         folder = write_images(tmp_path / 'in', 1)

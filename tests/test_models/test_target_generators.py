@@ -7,6 +7,7 @@ from torch import nn
 from mmimg2vec import UserError
 from mmimg2vec.models import BackboneTargetGenerator
 from mmimg2vec.models.target_generators import normalise
+from mmimg2vec.models.utils import token_diversity
 
 RESNET = dict(type='mmpretrain.ResNet', depth=18, base_channels=8, stem_channels=8)
 VIT = dict(
@@ -34,6 +35,11 @@ class TestResampledTeacher(TargetGeneratorContract):
 
     def build(self):
         return BackboneTargetGenerator(RESNET, resample='bilinear', random_weights=0)
+
+
+class TestSmoothedTeacher(TargetGeneratorContract):
+    def build(self):
+        return BackboneTargetGenerator(RESNET, output_stride=16, smooth=3, random_weights=0)
 
 
 class TestViTTeacherAtItsOwnSize(TargetGeneratorContract):
@@ -115,6 +121,25 @@ def test_vit_teacher_gives_patches_and_class_token():
     result, expected = generator(images), net(shown)[0]
     torch.testing.assert_close(result['tokens'], expected[:, 1:], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(result['pooled'], expected[:, 0], rtol=1e-4, atol=1e-5)
+
+
+def test_smoothed_tokens_are_means_of_their_neighbours():
+    plain, smoothed = (
+        connect(
+            BackboneTargetGenerator(
+                RESNET, output_stride=16, random_weights=0, normalisation='none', smooth=smooth
+            )
+        )
+        for smooth in (1, 3)
+    )
+    images = torch.randn(2, 3, 64, 64)
+    before, after = plain(images)['tokens'], smoothed(images)['tokens']
+    grid = before.unflatten(1, (4, 4))
+    for row, column in ((0, 0), (0, 2), (2, 1), (3, 3)):
+        around = grid[:, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+        assert torch.allclose(after[:, 4 * row + column], around.mean(dim=(1, 2)), atol=1e-5)
+    assert torch.equal(plain(images)['pooled'], smoothed(images)['pooled'])
+    assert (token_diversity(after) < token_diversity(before)).all()
 
 
 def test_random_teacher_is_its_seed():
@@ -206,6 +231,7 @@ class TestNormalisation:
     [
         (dict(), 'needs either weights'),
         (dict(random_weights=0, normalisation='zca'), "normalisation='zca': choose one of"),
+        (dict(random_weights=0, smooth=2), 'smooth=2: give an odd number'),
         (dict(random_weights=0, resample='nearest'), "resample='nearest': choose one of"),
         (
             dict(random_weights=0),

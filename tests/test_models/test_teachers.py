@@ -450,6 +450,22 @@ class TestStudentAsTeacher:
         assert first.fingerprint == second.fingerprint
 
     @pytest.mark.parametrize(
+        'option', ["type='MAEViT', mask_ratio=0.6", "type='mmpretrain.MoCoV3ViT', norm_eval=True"]
+    )
+    def test_students_of_mmpretrain(self, tmp_path, option):
+        path = tmp_path / 'backbone.pth'
+        net = self.save(path, f'dict({option}, img_size=64, patch_size=16, arch={self.ARCH})')
+        generator, _ = connect(BackboneTargetGenerator(str(path), normalisation='none'))
+        images = torch.randn(1, 3, 64, 64)
+        mean, std = (
+            torch.tensor(values).view(1, 3, 1, 1)
+            for values in (generator.outline.mean, generator.outline.std)
+        )
+        with torch.no_grad():
+            expected = net((images - mean) / std)[-1][:, 1:]
+        torch.testing.assert_close(generator(images)['tokens'], expected, rtol=1e-4, atol=1e-4)
+
+    @pytest.mark.parametrize(
         ('backbone', 'message'),
         [
             ("dict(type='os.system')", 'a backbone system'),

@@ -40,6 +40,23 @@ def tool(monkeypatch):
     return call
 
 
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--pictures', '-1'], 'is below 0'),
+        (['--point', '2', '0'], 'is not between 0 and 1'),
+        (['--device', 'foo'], '--device foo cannot be used'),
+        (['--img-size', '8'], 'images of 8 pixels hold no patch of 16'),
+    ],
+)
+def test_mistakes_of_the_command_line(tool, tmp_path, capfd, options, message):
+    assert (
+        tool(tmp_path, '--teachers', 'timm:resnet18@random', '--out', tmp_path / 'out', *options)
+        == 2
+    )
+    assert message in capfd.readouterr().err
+
+
 def test_table_files_and_exit_status(tool, tmp_path, capfd):
     folder, out = tmp_path / 'images', tmp_path / 'out'
     folder.mkdir()
@@ -52,8 +69,10 @@ def test_table_files_and_exit_status(tool, tmp_path, capfd):
         path.write_text(TEACHER.format(seed=seed))
         teachers.append(path)
     options = ('--out', out, '--img-size', 32, '--device', 'cpu', '--pictures', 1)
-    assert tool(folder, '--teachers', *teachers, '--max-images', 3, *options) == 0
+    named = (f'first={teachers[0]}', teachers[1])
+    assert tool(folder, '--teachers', *named, '--max-images', 3, *options) == 0
     text = capfd.readouterr().out
+    assert '| first ' in text and f'| {teachers[1]} ' in text
     assert 'effective rank' in text and '95 % interval' in text and '2 x 2' in text
     stored = json.loads((out / 'teachers.json').read_text())
     assert stored['settings']['images'] == 3 and len(stored['teachers']) == 2

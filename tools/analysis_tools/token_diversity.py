@@ -5,7 +5,7 @@
 
 A teacher is a config file (with ``target_generator`` or ``model.target_generator``), the name of one in
 ``configs/_base_/teachers``, ``timm:NAME``, ``transformers:FOLDER`` or the ``backbone.pth`` of a run; ``@FILE`` behind it
-names other weights, ``@random`` stands for random ones. Exit status: 0; 1 where an image or a teacher was skipped; 2 for
+names other weights, ``@random`` stands for random ones, ``NAME=`` before it is its name in the table. Exit status: 0; 1 where an image or a teacher was skipped; 2 for
 a mistake.
 """
 
@@ -18,6 +18,7 @@ from mmimg2vec.analysis.diversity import compare
 from mmimg2vec.analysis.diversity.measure import Settings
 from mmimg2vec.analysis.diversity.table import format_table
 from mmimg2vec.engine.command_line import hush, run
+from mmimg2vec.errors import UserError
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -40,16 +41,17 @@ def parse_arguments() -> argparse.Namespace:
     add(
         '--normalised',
         action='store_true',
-        help="after the config's normalisation of targets, as in the log of a training run",
+        help="after the config's normalisation of targets, as in the log of a training run ('batch' and 'whiten' depend "
+        'on --batch-size)',
     )
     add('--batch-size', type=_positive, default=16, metavar='N', help='%(default)s')
     add('--device', help='cpu, cuda:0, ...; a GPU where there is one')
     add('--dtype', choices=('float32', 'bfloat16', 'float16'), default='float32')
-    add('--pictures', type=int, default=4, metavar='N', help='images to draw; %(default)s')
+    add('--pictures', type=_count, default=4, metavar='N', help='images to draw; %(default)s')
     add(
         '--point',
         nargs=2,
-        type=float,
+        type=_share,
         default=(0.5, 0.5),
         metavar=('Y', 'X'),
         help='place of the chosen token in pictures, from 0 to 1; the middle',
@@ -61,7 +63,7 @@ def main() -> None:
     """Measure, print the table, name what was skipped."""
     args = parse_arguments()
     hush()
-    device = args.device or ('cuda:0' if torch.cuda.is_available() else 'cpu')
+    device = _device(args.device)
     settings = Settings(
         img_size=args.img_size,
         patch_size=args.patch_size,
@@ -90,10 +92,36 @@ def main() -> None:
         sys.exit(1)
 
 
+def _device(text: str | None) -> str:
+    device = text or ('cuda:0' if torch.cuda.is_available() else 'cpu')
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f'--device {device} cannot be used ({reason}): name cpu, or a GPU'
+        ) from error
+    return device
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f'{value} is below 0')
+    return value
+
+
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f'{value} is not positive')
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f'{value} is not between 0 and 1')
     return value
 
 

@@ -13,7 +13,7 @@ from mmimg2vec.analysis.diversity.figures import draw_image, draw_ranking, draw_
 from mmimg2vec.analysis.diversity.images import load_image, read_batches, spread
 from mmimg2vec.analysis.diversity.measure import Settings, measure
 from mmimg2vec.analysis.diversity.table import Row, make_folder, write_csv, write_json
-from mmimg2vec.analysis.diversity.teachers import find_teacher
+from mmimg2vec.analysis.diversity.teachers import find_teacher, is_config, split_name
 from mmimg2vec.errors import UserError
 from mmimg2vec.inference.images import find_images
 
@@ -34,7 +34,8 @@ def compare(
     cannot be measured gets a line that says why, and the others go on.
 
     Args:
-        teachers: As :func:`~mmimg2vec.analysis.diversity.teachers.find_teacher` takes them.
+        teachers: As :func:`~mmimg2vec.analysis.diversity.teachers.find_teacher` takes them, or ``NAME=`` and that:
+            what the teacher is called in the table.
         sources: Image files and folders.
         out: Folder of the results.
         settings: How they are measured.
@@ -50,7 +51,13 @@ def compare(
         UserError: There are no images, or none can be read; a teacher is named twice; the folder cannot be made.
     """
     settings, out = settings or Settings(), Path(out)
-    twice = {name for name in teachers if list(teachers).count(name) > 1}
+    if not settings.own_grid and settings.img_size < settings.patch_size:
+        raise UserError(
+            f'images of {settings.img_size} pixels hold no patch of {settings.patch_size}: raise --img-size'
+        )
+    named = [split_name(text) for text in teachers]
+    names = [name for name, _ in named]
+    twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise UserError(f'the teacher {min(twice)} is named twice')
     paths = spread(list(find_images(sources, out)), max_images)
@@ -69,18 +76,17 @@ def compare(
     if next(iter(batches()), None) is None:
         raise UserError('none of the images can be read')
     rows, shown = [], {}
-    for name in teachers:
+    for name, text in named:
         try:
-            row, tokens, grid = measure(name, find_teacher(name), batches, settings, pictures)
+            row, tokens, grid = measure(
+                name, find_teacher(text), batches, settings, pictures, not is_config(text)
+            )
             shown[name] = (tokens, grid)
             if row.zero_tokens:
                 report(
                     f'{name}: {row.zero_tokens:.1%} of its tokens are zero throughout and count as unlike all others'
                 )
-        except (
-            UserError,
-            RuntimeError,
-        ) as error:  # RuntimeError: such as memory that does not suffice
+        except Exception as error:  # whatever a library raises, the other teachers are measured
             reason = (
                 str(error) if isinstance(error, UserError) else f'{type(error).__name__}: {error}'
             )

@@ -35,10 +35,15 @@ def draw_ranking(rows: Sequence[Row], path: Path) -> bool:
         cost = row.gmac or row.parameters / 1e9
         scatter.plot(cost, row.diversity, 'o', color='#c0392b')
         scatter.annotate(
-            row.teacher, (cost, row.diversity), (4, 4), textcoords='offset points', fontsize=7
+            row.teacher,
+            (cost, row.diversity),
+            (0, 6),
+            textcoords='offset points',
+            fontsize=7,
+            ha='center',
         )
     scatter.set_xscale('log')
-    scatter.margins(x=0.3)
+    scatter.margins(x=0.3, y=0.15)
     scatter.set_xlabel('10⁹ multiply-adds for an image', fontsize=8)
     scatter.set_ylabel('token diversity', fontsize=8)
     _finish(figure, path)
@@ -82,25 +87,38 @@ def draw_image(
         path: Of the picture.
     """
     columns = 1 + len(tokens)
-    figure = Figure(figsize=(2.1 * columns, 4.5), dpi=100, layout='constrained')
-    axes = figure.subplots(2, columns, squeeze=False)
-    for row in axes:
-        row[0].imshow(image)
+    figure = Figure(figsize=(2.1 * columns + 0.8, 4.4), dpi=110, layout='constrained')
+    grid_spec = figure.add_gridspec(2, columns)
+    shown = figure.add_subplot(grid_spec[:, 0])
+    shown.imshow(image)
     height, width = image.shape[:2]
-    axes[0, 0].plot(point[1] * width - 0.5, point[0] * height - 0.5, 'r+', markersize=12)
-    axes[0, 0].set_title('image, chosen token', fontsize=8)
+    shown.plot(point[1] * width - 0.5, point[0] * height - 0.5, '+', color='white', ms=15, mew=4)
+    shown.plot(point[1] * width - 0.5, point[0] * height - 0.5, '+', color='red', ms=13, mew=2)
+    shown.set_title('image, chosen token', fontsize=8)
+    maps = {}
+    for name, (features, grid) in tokens.items():
+        chosen = features[token_at(point, grid)][None]
+        maps[name] = F.cosine_similarity(features, chosen, dim=-1).view(grid).numpy()
+    # One scale for all teachers, from the least similar token that any of them has.
+    low = min((float(values.min()) for values in maps.values()), default=0.0)
+    upper, lower = [], []
     for column, (name, (features, grid)) in enumerate(tokens.items(), start=1):
-        chosen = token_at(point, grid)
-        similarity = F.cosine_similarity(features, features[chosen][None], dim=-1).view(grid)
-        shown = axes[0, column].imshow(similarity.numpy(), vmin=-1, vmax=1, cmap='RdBu_r')
-        axes[0, column].plot(chosen % grid[1], chosen // grid[1], 'k+')
-        axes[0, column].set_title(name, fontsize=8)
+        upper.append(figure.add_subplot(grid_spec[0, column]))
+        scale = upper[-1].imshow(maps[name], vmin=low, vmax=1, cmap='viridis')
+        place = token_at(point, grid)
+        upper[-1].plot(place % grid[1], place // grid[1], '+', color='red', ms=9, mew=2)
+        upper[-1].set_title(name, fontsize=8)
+        lower.append(figure.add_subplot(grid_spec[1, column]))
         colours = to_colours(features, colour_basis(features)).view(*grid, 3)
-        axes[1, column].imshow(colours.numpy(), interpolation='nearest')
-    for ax in axes.flat:
-        ax.set_axis_off()
+        lower[-1].imshow(colours.numpy(), interpolation='nearest')
+        lower[-1].set_title('principal components as colours', fontsize=7)
+    for axes in figure.axes:
+        axes.set_axis_off()
     if tokens:
-        figure.colorbar(shown, ax=axes[0, 1:], shrink=0.8, label='cosine similarity')
+        label = 'cosine similarity to the chosen token'
+        bar = figure.colorbar(scale, ax=upper, shrink=0.9)
+        bar.set_label(label, fontsize=7)
+        bar.ax.tick_params(labelsize=7)
     FigureCanvasAgg(figure).print_png(str(path))
 
 

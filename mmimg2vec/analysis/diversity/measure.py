@@ -16,7 +16,7 @@ from mmimg2vec.analysis.diversity.stages import stage_diversity
 from mmimg2vec.analysis.diversity.table import Row
 from mmimg2vec.errors import UserError
 from mmimg2vec.models.target_generators import BackboneTargetGenerator
-from mmimg2vec.models.target_generators.outline import outline_teacher
+from mmimg2vec.models.target_generators.outline import Outline, outline_teacher
 from mmimg2vec.models.utils import token_diversity
 from mmimg2vec.registry import MODELS
 
@@ -50,23 +50,30 @@ class Settings:
     dtype: str = 'float32'
 
 
-def build_generator(cfg: dict[str, Any], settings: Settings) -> BackboneTargetGenerator:
-    """Build, connect and load a target generator for images in grey levels 0 to 255.
+def build_generator(
+    cfg: dict[str, Any], settings: Settings, resample: bool = False
+) -> BackboneTargetGenerator:
+    """Build and connect a target generator for images in grey levels 0 to 255.
+
+    Args:
+        cfg: Of the target generator.
+        settings: How it will be measured.
+        resample: Bring a map that does not have the student's grid onto it by bilinear resampling, where nothing else
+            does.
 
     Raises:
         UserError: It cannot be built or filled, gives no tokens of a teacher, or its grid cannot be matched.
     """
+    kind = MODELS.get(cfg['type']) if isinstance(cfg['type'], str) else cfg['type']
+    if not (isinstance(kind, type) and issubclass(kind, BackboneTargetGenerator)):
+        raise UserError(f'{cfg["type"]} is no target generator with a teacher to be measured')
     cfg = dict(cfg, compile=False, dtype=settings.dtype)
     if not settings.normalised:
         cfg['normalisation'] = 'none'
     try:
         generator = MODELS.build(cfg)
     except (TypeError, KeyError) as error:
-        raise UserError(
-            f'{cfg.get("type")} is no target generator with a teacher: {error}'
-        ) from error
-    if not isinstance(generator, BackboneTargetGenerator):
-        raise UserError(f'{type(generator).__name__} has no teacher whose tokens could be measured')
+        raise UserError(f'{cfg["type"]} cannot be built: {error}; check its options') from error
     size = (settings.img_size, settings.img_size)
     patch = (settings.patch_size, settings.patch_size)
     if settings.own_grid:
@@ -74,7 +81,12 @@ def build_generator(cfg: dict[str, Any], settings: Settings) -> BackboneTargetGe
         outline = outline_teacher(generator._build, seen, fixed=generator.input_size is not None)
         patch = tuple(n // g for n, g in zip(size, outline.grid, strict=True))
     generator.connect(patch, 3, None, None)
-    generator.describe(size)
+    try:
+        generator.describe(size)
+    except UserError:
+        if not resample or generator.resample:
+            raise
+        return build_generator({**cfg, 'resample': 'bilinear'}, settings)
     return generator.to(settings.device)
 
 
@@ -85,6 +97,7 @@ def measure(
     batches: Callable[[], Iterable[Tensor]],
     settings: Settings,
     keep: int = 0,
+    resample: bool = False,
 ) -> tuple[Row, Tensor | None, tuple[int, int] | None]:
     """Measure a teacher.
 
@@ -94,6 +107,7 @@ def measure(
         batches: Starts a pass over the images, ``(B, 3, H, W)`` in grey levels.
         settings: How.
         keep: Number of first images whose tokens are returned.
+        resample: See :func:`build_generator`.
 
     Returns:
         The row; the tokens of the first images ``(keep, L, C)``, on the CPU, and their grid.
@@ -103,7 +117,7 @@ def measure(
     """
     device = torch.device(settings.device)
     memory = PeakMemory(device)
-    generator = build_generator(cfg, settings)
+    generator = build_generator(cfg, settings, resample)
     generator.load()
     diversity, rank, zero, speed = RunningMean(), RunningMean(), RunningMean(), _Speed(device)
     kept: list[Tensor] = []
@@ -111,8 +125,10 @@ def measure(
     for images in batches():
         with speed.timing(len(images)):
             tokens = generator(images.to(device))['tokens']
+        if tokens.shape[1] < 2:
+            raise UserError('one token has no diversity: measure with a larger --img-size')
         if not tokens.isfinite().all():
-            raise UserError(f'{name}: its features of some image are not finite; check its weights')
+            raise UserError('its features of some image are not finite; check its weights')
         tokens = tokens.double()
         reference = tokens[0, 0].clone() if reference is None else reference
         spread = max(spread, (tokens - reference).norm(dim=-1).max().item())
@@ -125,7 +141,7 @@ def measure(
         raise UserError('none of the images can be read')
     if spread <= _SAME * reference.norm().item():
         raise UserError(
-            f'{name}: zero variance: its features are the same for every token of every image; check its weights and '
+            'zero variance: its features are the same for every token of every image; check its weights and '
             'its normalisation'
         )
     peak = memory.mib()
@@ -148,12 +164,18 @@ def measure(
         memory_mib=peak,
         images=diversity.count,
         zero_tokens=zero.mean,
-        outline=str(outline),
+        outline=_outline(outline, grid, generator.resample),
     )
     if settings.stage_images:
         first = (images.to(device) for images in _first(batches(), settings.stage_images))
         row.stages = stage_diversity(generator, first)
     return row, torch.cat(kept) if kept else None, grid
+
+
+def _outline(outline: Outline, grid: tuple[int, int], resample: str | None) -> str:
+    if outline.grid == grid:
+        return str(outline)
+    return f"{outline}; brought onto the student's {grid[0]} x {grid[1]} tokens ({resample})"
 
 
 def _first(batches: Iterable[Tensor], count: int) -> Iterator[Tensor]:

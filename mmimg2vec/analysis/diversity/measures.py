@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from mmimg2vec.models.utils.diversity import unit_length
 
 _NORMAL = 1.959963984540054  # 97.5 % of the normal distribution
 
@@ -24,7 +25,7 @@ def effective_rank(tokens: Tensor) -> Tensor:
     Returns:
         ``(B,)`` in float64.
     """
-    unit = F.normalize(tokens.double(), dim=-1)
+    unit = unit_length(tokens.double())
     # The same eigenvalues through the smaller matrix.
     wide = unit.shape[1] > unit.shape[2]
     gram = unit.mT @ unit if wide else unit @ unit.mT

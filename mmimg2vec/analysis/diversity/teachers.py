@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,18 @@ def shipped_teachers() -> dict[str, Path]:
     return {}
 
 
+def split_name(text: str) -> tuple[str, str]:
+    """``NAME=TEACHER`` -> both; a teacher without a name is called as it is written."""
+    named = re.fullmatch(r'([\w.+-]+)=(.+)', text)
+    return (named[1], named[2]) if named else (text, text)
+
+
+def is_config(text: str) -> bool:
+    """Whether a teacher is given by a config, which then says how its grid is brought onto the student's."""
+    name = text.partition('@')[0]
+    return name.endswith('.py') or name in shipped_teachers()
+
+
 def find_teacher(text: str) -> dict[str, Any]:
     """Config of the target generator that a text on the command line stands for.
 
@@ -35,11 +48,13 @@ def find_teacher(text: str) -> dict[str, Any]:
     """
     name, _, weights = text.partition('@')
     shipped = shipped_teachers()
-    if name in shipped or name.endswith('.py'):
+    if is_config(text):
         cfg = load_config(str(shipped.get(name, name)))
         found = cfg.get('target_generator') or (cfg.get('model') or {}).get('target_generator')
         if found is None:
             raise UserError(f'{name} has neither target_generator nor model.target_generator')
+        if not isinstance(found, dict) or 'type' not in found:
+            raise UserError(f'{name}: target_generator should be a dict with a type')
         generator = found.to_dict()
         generator.pop('_delete_', None)
     elif name.startswith('timm:'):
@@ -49,6 +64,8 @@ def find_teacher(text: str) -> dict[str, Any]:
         generator = _wrap(dict(type='mmimg2vec.TransformersTeacher', folder=folder))
         weights = weights or str(_weights_file(Path(folder)))
     elif name.endswith('.pth'):
+        if weights:
+            raise UserError(f'{name} is a run with weights of its own: leave out @{weights}')
         return dict(type=_GENERATOR, teacher=name)
     else:
         raise UserError(
@@ -59,8 +76,12 @@ def find_teacher(text: str) -> dict[str, Any]:
         if isinstance(generator.get('teacher'), dict):
             generator['teacher'].pop('init_cfg', None)
     elif weights:
+        if not isinstance(generator.get('teacher'), dict):
+            raise UserError(f'{name} has no teacher that @{weights} could fill')
         generator['teacher']['init_cfg'] = dict(type='Pretrained', checkpoint=weights)
         generator.pop('random_weights', None)
+    elif not is_config(text):
+        raise UserError(f'{name} needs weights: {name}@FILE, or {name}@random')
     return generator
 
 

@@ -35,7 +35,7 @@ class BackboneTargetGenerator(TargetGenerator):
     ::
 
         images -> RGB channels -> teacher's mean/std -> [input_size] -> teacher -> map (B, C, h, w) or tokens
-               -> [resample] -> tokens (B, L, C) -> normalisation -> {'tokens', 'pooled'}
+               -> [resample] -> [smooth] -> tokens (B, L, C) -> normalisation -> {'tokens', 'pooled'}
 
     The last of the backbone's outputs is the target; an earlier stage is asked for with the backbone's own options
     (``num_stages=3, out_indices=(2,)`` of a ResNet). Three ways bring its map onto the student's grid: ``output_stride``
@@ -55,6 +55,8 @@ class BackboneTargetGenerator(TargetGenerator):
             size; a network that takes its own size only gets that.
         resample: How a map of another grid is brought onto the student's: ``'bilinear'`` (upsampling), ``'area'``
             (averages) or None, where such a teacher is an error.
+        smooth: Mean over so many x so many neighbouring tokens of the student's grid, an odd number; 1 leaves them as
+            they are. It lowers token diversity and nothing else: for experiments (the project's choice).
         normalisation: Of the targets: ``'none'``, ``'layer'``, ``'batch'`` or ``'whiten'``; see
             :func:`~mmimg2vec.models.target_generators.normalisation.normalise`. The pooled feature is whitened per
             channel only, as a batch holds too few images for more. Default: the project's choice.
@@ -78,6 +80,7 @@ class BackboneTargetGenerator(TargetGenerator):
         output_stride: int | None = None,
         input_size: int | tuple[int, int] | None = None,
         resample: str | None = None,
+        smooth: int = 1,
         normalisation: str = 'layer',
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
@@ -103,9 +106,16 @@ class BackboneTargetGenerator(TargetGenerator):
                 "the teacher needs either weights, teacher.init_cfg=dict(type='Pretrained', checkpoint=...), "
                 'or random_weights=SEED'
             )
+        if self.weights_cfg is not None and not dict(self.weights_cfg).get('checkpoint'):
+            raise UserError(
+                "the teacher's init_cfg names no file: init_cfg=dict(type='Pretrained', checkpoint=...)"
+            )
         _choose('normalisation', normalisation, NORMALISATIONS)
         _choose('resample', resample, (None, 'bilinear', 'area'))
         _choose('dtype', dtype, ('float32', 'bfloat16', 'float16'))
+        if smooth < 1 or smooth % 2 == 0:
+            raise UserError(f'target_generator.smooth={smooth}: give an odd number of tokens')
+        self.smooth = smooth
         self.output_stride = output_stride
         self.input_size = (input_size, input_size) if isinstance(input_size, int) else input_size
         self.resample = resample
@@ -219,6 +229,8 @@ class BackboneTargetGenerator(TargetGenerator):
             wanted = self._student_grid(*images.shape[-2:])
             if grid != wanted:
                 tokens = self._resample(tokens, grid, wanted)
+            if self.smooth > 1:
+                tokens = self._average(tokens, wanted)
             pooled_kind = 'batch' if self.normalisation == 'whiten' else self.normalisation
             return {
                 'tokens': normalise(tokens, self.normalisation),
@@ -256,10 +268,20 @@ class BackboneTargetGenerator(TargetGenerator):
         return height // self.patch_size[0], width // self.patch_size[1]
 
     def _resample(self, tokens: Tensor, grid: tuple[int, int], wanted: tuple[int, int]) -> Tensor:
-        # (B, L, C) -> (B, C, h, w)
-        feature_map = tokens.transpose(1, 2).unflatten(2, grid).float()
         options = {} if self.resample == 'area' else {'align_corners': False}
-        return map_to_tokens(F.interpolate(feature_map, wanted, mode=self.resample, **options))
+        return map_to_tokens(
+            F.interpolate(_to_map(tokens, grid), wanted, mode=self.resample, **options)
+        )
+
+    def _average(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        # At the border over the neighbours that there are.
+        options = dict(stride=1, padding=self.smooth // 2, count_include_pad=False)
+        return map_to_tokens(F.avg_pool2d(_to_map(tokens, grid), self.smooth, **options))
+
+
+def _to_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+    """``(B, L, C)`` -> ``(B, C, h, w)`` in float32."""
+    return tokens.transpose(1, 2).unflatten(2, grid).float()
 
 
 def _choose(name: str, value: object, choices: tuple) -> None:

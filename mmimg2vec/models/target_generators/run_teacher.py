@@ -11,6 +11,8 @@ from mmimg2vec.engine.checkpoint import load_plain
 from mmimg2vec.errors import UserError
 from mmimg2vec.export.config_text import read_config_text
 
+# Backbones of mmpretrain's pre-training methods: plain vision transformers but for these options.
+_PRETRAINING = {'MAEViT': ('mask_ratio',), 'MoCoV3ViT': ('stop_grad_conv1', 'norm_eval')}
 _OURS = ('MaskedVisionTransformer', 'ViTDet')
 # Parts that a file may name: norms and activations.
 _PARTS = ('BN', 'BN2d', 'SyncBN', 'LN', 'LN2d', 'GN', 'ReLU', 'GELU')
@@ -45,6 +47,10 @@ def teacher_from_run(path: str) -> dict[str, Any]:
         raise UserError(f'{path} does not say what its backbone is; {cure}')
     backbone.pop('init_cfg', None)
     kind = str(backbone.pop('type', '')).split('.')[-1]
+    if kind in _PRETRAINING:
+        for option in _PRETRAINING[kind]:
+            backbone.pop(option, None)
+        kind = 'VisionTransformer'
     if kind not in (*backbones.__all__, *_OURS) or _names_programs(backbone):
         raise UserError(
             f'{path} holds a backbone {kind} with parts that a file may not choose; {cure}'

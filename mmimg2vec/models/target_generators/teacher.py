@@ -114,9 +114,10 @@ def check_features(teacher: nn.Module, image: Tensor) -> None:
         UserError: They are not.
     """
     if not read_features(teacher, image)[0].isfinite().all():
+        cure = '' if image.dtype == torch.float32 else ", or set target_generator.dtype='float32'"
         raise UserError(
             f'the teacher {type(teacher).__name__} gives features that are not finite in {image.dtype}; check its '
-            "weights, or set target_generator.dtype='float32'"
+            f'weights{cure}'
         )
 
 

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+
+def unit_length(tokens: Tensor) -> Tensor:
+    """Scale each token ``(..., C)`` to length 1, whatever its size; one that is zero throughout stays zero."""
+    largest = tokens.abs().amax(dim=-1, keepdim=True)
+    # First by the largest entry: squares of tiny or huge ones would leave the range of the type.
+    return F.normalize(tokens / largest.clamp_min(torch.finfo(tokens.dtype).tiny), dim=-1)
 
 
 def token_diversity(tokens: Tensor) -> Tensor:
@@ -25,6 +33,6 @@ def token_diversity(tokens: Tensor) -> Tensor:
         ``(B,)`` diversities.
     """
     length = tokens.shape[1]
-    unit = F.normalize(tokens if tokens.dtype.itemsize >= 4 else tokens.float(), dim=-1)
+    unit = unit_length(tokens if tokens.dtype.itemsize >= 4 else tokens.float())
     similar = unit.sum(dim=1).square().sum(dim=-1) - unit.square().sum(dim=(1, 2))
     return 1 - similar / (length * (length - 1))
