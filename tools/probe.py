@@ -10,19 +10,14 @@ tools/probe.py CONFIG --launcher pytorch``.
 """
 
 import argparse
-import copy
 import json
 import os
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.registry import DATASETS
 from mmengine.runner import Runner
-from torch.utils.data import DataLoader
 
-from mmimg2vec.datasets import SeededDataset
-from mmimg2vec.datasets.folders import build_dataset
 from mmimg2vec.engine.command_line import (
     add_common_arguments,
     build_runner,
@@ -30,10 +25,16 @@ from mmimg2vec.engine.command_line import (
     run,
     set_work_dir,
 )
+from mmimg2vec.engine.hooks.knn import LOADERS
 from mmimg2vec.engine.launch import prepare_launch
 from mmimg2vec.engine.unwrap import unwrapped
 from mmimg2vec.errors import UserError
-from mmimg2vec.evaluation import extract_features, knn_accuracy, linear_accuracy
+from mmimg2vec.evaluation import (
+    build_labelled_loader,
+    extract_features,
+    knn_accuracies,
+    linear_accuracy,
+)
 from mmimg2vec.evaluation.features import POOLS
 from mmimg2vec.models.utils.weights import fill_module
 
@@ -79,15 +80,6 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
         raise UserError(f'no checkpoint: name one after {args.config}')
 
 
-def build_dataloader(cfg: Config, name: str) -> DataLoader:
-    """Build ``cfg.knn[name]``; unreadable images are replaced and named in the log."""
-    config = copy.deepcopy(dict(cfg.knn[name]))
-    config['dataset'] = SeededDataset(
-        build_dataset(config['dataset'], DATASETS, f'knn.{name}.dataset')
-    )
-    return Runner.build_dataloader(config)
-
-
 def evaluate(runner: Runner) -> dict[str, float]:
     """Accuracies in percent: ``knn``, ``linear`` of the mean of the patch tokens, ``..._cls`` of the class token.
 
@@ -95,7 +87,7 @@ def evaluate(runner: Runner) -> dict[str, float]:
         UserError: The checkpoint does not fill the backbone.
     """
     knn, backbone = runner.cfg.knn, unwrapped(runner.model).backbone
-    loaders = [build_dataloader(runner.cfg, f'{kind}_dataloader') for kind in ('bank', 'query')]
+    loaders = [build_labelled_loader(knn[name], f'knn.{name}') for name in LOADERS]
     if backbone.init_cfg is None:
         backbone.init_weights()
     else:
@@ -106,19 +98,14 @@ def evaluate(runner: Runner) -> dict[str, float]:
     for loader in loaders:
         runner.logger.info(f'features of {len(loader.dataset)} images')
         features.append(extract_features(runner.model, loader, pools))
-    (bank, bank_labels), (query, query_labels) = features
+    bank, query = features
     device = next(backbone.parameters()).device
-    results = {}
-    for pool in pools:
-        key = KEYS[pool]
-        rows = (bank[pool], bank_labels, query[pool], query_labels)
-        results[f'knn{key}'] = knn_accuracy(
-            *(part.to(device) for part in rows),
-            k=knn.get('k', 20),
-            temperature=knn.get('temperature', 0.07),
-        )
-        if knn.get('linear'):
-            results[f'linear{key}'] = linear_accuracy(*rows)
+    found = knn_accuracies(bank, query, knn.get('k', 20), knn.get('temperature', 0.07), device)
+    results = {f'knn{KEYS[pool]}': value for pool, value in found.items()}
+    if knn.get('linear'):
+        for pool in pools:
+            rows = (bank[0][pool], bank[1], query[0][pool], query[1])
+            results[f'linear{KEYS[pool]}'] = linear_accuracy(*rows)
     return results
 
 

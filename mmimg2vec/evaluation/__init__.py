@@ -1,5 +1,14 @@
 from mmimg2vec.evaluation.features import extract_features, pool_tokens
 from mmimg2vec.evaluation.knn import knn_accuracy
+from mmimg2vec.evaluation.labelled import build_labelled_loader, knn_accuracies
 from mmimg2vec.evaluation.linear import fit_linear, linear_accuracy
 
-__all__ = ['extract_features', 'fit_linear', 'knn_accuracy', 'linear_accuracy', 'pool_tokens']
+__all__ = [
+    'build_labelled_loader',
+    'extract_features',
+    'fit_linear',
+    'knn_accuracies',
+    'knn_accuracy',
+    'linear_accuracy',
+    'pool_tokens',
+]

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
-import torch
 from mmengine.hooks import Hook
-from mmengine.registry import DATASETS as ROOT_DATASETS
 from mmengine.runner import Runner
-from torch.utils.data import DataLoader
 
-from mmimg2vec.datasets import SeededDataset
-from mmimg2vec.datasets.folders import build_dataset
 from mmimg2vec.evaluation.features import POOLS, extract_features
-from mmimg2vec.evaluation.knn import knn_accuracy
+from mmimg2vec.evaluation.labelled import build_labelled_loader, knn_accuracies
 from mmimg2vec.registry import HOOKS
+
+# Of the images that vote, and of those that are classified.
+LOADERS = ('bank_dataloader', 'query_dataloader')
 
 
 @HOOKS.register_module()
@@ -45,7 +42,7 @@ class KNNHook(Hook):
         temperature: float = 0.07,
         pools: Sequence[str] = ('cls', 'mean'),
     ) -> None:
-        self.configs = {'bank_dataloader': bank_dataloader, 'query_dataloader': query_dataloader}
+        self.configs = dict(zip(LOADERS, (bank_dataloader, query_dataloader), strict=True))
         self.interval = interval
         self.k = k
         self.temperature = temperature
@@ -57,46 +54,30 @@ class KNNHook(Hook):
         Raises:
             UserError: A folder is missing or empty.
         """
-        self.loaders = {name: self._build(runner, name) for name in self.configs}
+        place = f'custom_hooks.{self._position(runner)}'
+        self.loaders = {
+            name: build_labelled_loader(self.configs[name], f'{place}.{name}', runner.seed)
+            for name in LOADERS
+        }
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Evaluate, where it is time to."""
         if not (self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner)):
             return
-        bank, bank_labels = extract_features(
-            runner.model, self.loaders['bank_dataloader'], self.pools
-        )
-        query, query_labels = extract_features(
-            runner.model, self.loaders['query_dataloader'], self.pools
+        bank, query = (
+            extract_features(runner.model, self.loaders[name], self.pools) for name in LOADERS
         )
         device = next(runner.model.parameters()).device
-        accuracies = {
-            f'knn/accuracy_{POOLS[pool]}': knn_accuracy(
-                *(rows.to(device) for rows in (bank[pool], bank_labels, query[pool], query_labels)),
-                k=self.k,
-                temperature=self.temperature,
-            )
-            for pool in self.pools
-        }
+        found = knn_accuracies(bank, query, self.k, self.temperature, device)
+        accuracies = {f'knn/accuracy_{POOLS[pool]}': value for pool, value in found.items()}
         runner.message_hub.update_scalars(accuracies)
         runner.visualizer.add_scalars(
             dict(accuracies), step=runner.iter, file_path=f'{runner.timestamp}.json'
         )
         text = '  '.join(f'{name}: {value:.2f}' for name, value in accuracies.items())
         runner.logger.info(
-            f'Epoch [{runner.epoch + 1}] {text} ({len(bank_labels)} images vote on {len(query_labels)})'
+            f'Epoch [{runner.epoch + 1}] {text} ({len(bank[1])} images vote on {len(query[1])})'
         )
-
-    def _build(self, runner: Runner, name: str) -> DataLoader:
-        config = copy.deepcopy(dict(self.configs[name]))
-        key = f'custom_hooks.{self._position(runner)}.{name}.dataset'
-        dataset = build_dataset(config['dataset'], ROOT_DATASETS, key)
-        # An unreadable image, of `mmimg2vec.LoadImage`, is replaced there instead of ending the run.
-        config['dataset'] = SeededDataset(dataset)
-        config.setdefault('sampler', {'type': 'DefaultSampler', 'shuffle': False})
-        config.setdefault('collate_fn', {'type': 'default_collate'})
-        with torch.random.fork_rng(devices=[]):
-            return runner.build_dataloader(config, seed=runner.seed)
 
     @staticmethod
     def _position(runner: Runner) -> int | str:
