@@ -11,10 +11,12 @@ import hashlib
 import io
 import os.path as osp
 import pickle
+import pickletools
 import re
 import tarfile
+import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlparse
 
 import torch
@@ -26,6 +28,9 @@ from mmimg2vec.environment import require
 from mmimg2vec.errors import UserError
 
 _LEGACY_PREFIXES = ('modelzoo://', 'torchvision://')
+# What tensors and plain containers are saved with.
+_TENSORS = ('torch.', 'collections.OrderedDict', '_codecs.encode')
+_PICKLES = 4
 _ZOO_PREFIXES = ('open-mmlab://', 'openmmlab://')
 
 
@@ -52,7 +57,7 @@ def load_plain(
     try:
         return torch.load(file, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
-        raise UserError(_refusal(name, error)) from error
+        raise UserError(_refusal(name, error, source)) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         # Also what a state dict for an absent device raises.
         reason = str(error).strip().split('\n')[0]
@@ -222,18 +227,53 @@ def _load_safetensors(source: str | Path | bytes, map_location: Any, name: str) 
     return tensors
 
 
-def _refusal(name: str, error: Exception) -> str:
-    held = re.findall(r'(?:GLOBAL|Unsupported class)\s+([\w.]+)', str(error))
+def _refusal(name: str, error: Exception, source: str | Path | bytes) -> str:
+    asked_for = re.findall(r'(?:GLOBAL|Unsupported class)\s+([\w.]+)', str(error))
+    held = [what for what in named_in_pickle(source) if not what.startswith(_TENSORS)] or asked_for
     if (
         not held
-    ):  # no class that it asks for: no checkpoint at all, such as the page of a failed download
+    ):  # nothing that it asks for: no checkpoint at all, such as the page of a failed download
         return f'{name} is not a torch checkpoint: download or save it again'
-    what = f'{held[0]} objects'
     return (
-        f'{name} holds {what}, which could run code when loaded: if you trust its origin, keep its tensors '
-        "only: python -c \"import torch; c = torch.load('OLD', weights_only=False); "
-        "torch.save({'state_dict': c.get('state_dict', c.get('model', c))}, 'NEW')\""
+        f'{name} holds {held[0]} objects, which could run code when loaded: if you trust its origin, keep its tensors '
+        'only: python -c "import torch; t = lambda c: {k: t(v) if isinstance(v, dict) else v for k, v in c.items() if '
+        "isinstance(v, (dict, torch.Tensor))}; c = torch.load('OLD', map_location='cpu', weights_only=False); "
+        "torch.save(t(c.state_dict() if hasattr(c, 'state_dict') else c), 'NEW')\""
     )
+
+
+def named_in_pickle(source: str | Path | bytes) -> list[str]:
+    """Classes and functions that a checkpoint asks for, read from its opcodes; nothing is imported or executed.
+
+    Args:
+        source: Path of the file, or its content.
+    """
+    file = io.BytesIO(source) if isinstance(source, bytes) else open(source, 'rb')  # noqa: SIM115
+    names: list[str] = []
+    with file:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                records = [record for record in archive.namelist() if record.endswith('data.pkl')]
+                file = io.BytesIO(archive.read(records[0]) if records else b'')
+        file.seek(0)
+        # Before torch 1.6 the objects stood behind three pickles of numbers.
+        for _ in range(_PICKLES):
+            try:
+                _collect_names(file, names)
+            except (ValueError, IndexError, UnicodeDecodeError):
+                break
+    return list(dict.fromkeys(names))
+
+
+def _collect_names(file: IO[bytes], names: list[str]) -> None:
+    texts: list[str] = []
+    for opcode, argument, _ in pickletools.genops(file):
+        if opcode.name in ('GLOBAL', 'INST'):
+            names.append(str(argument).replace(' ', '.'))
+        elif opcode.name == 'STACK_GLOBAL':
+            names.append('.'.join(texts[-2:]))  # module and name, which were put on the stack
+        elif isinstance(argument, str):
+            texts.append(argument)
 
 
 def _look_up(filename: str, addresses: dict) -> str:

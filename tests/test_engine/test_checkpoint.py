@@ -1,5 +1,8 @@
 import argparse
 import pickle
+import shlex
+import subprocess
+import sys
 from collections import OrderedDict
 from pathlib import Path
 
@@ -55,6 +58,32 @@ def test_a_refusal_names_what_the_file_holds(tmp_path):
     torch.save({'model': {}, 'args': argparse.Namespace(lr=1)}, path)
     with pytest.raises(UserError, match=r'namespace.pth holds argparse.Namespace objects'):
         load_plain(path)
+
+
+@pytest.mark.parametrize('protocol', range(6))
+def test_a_plain_pickle_is_named_by_what_it_would_call(tmp_path, protocol):
+    path = tmp_path / 'plain.pth'
+    content = {'weight': torch.zeros(2), 'meta': Payload(tmp_path / 'executed')}
+    path.write_bytes(pickle.dumps(content, protocol=protocol))
+    with pytest.raises(UserError, match=r'plain\.pth holds [\w.]*(pathlib|getattr)[\w.]* objects'):
+        load_plain(path)
+    assert not (tmp_path / 'executed').exists()
+
+
+def test_the_advice_keeps_the_tensors(tmp_path, monkeypatch):
+    content = {
+        'student': {'weight': torch.ones(2), 'steps': 3},
+        'args': argparse.Namespace(lr=1),
+        'epoch': 7,
+    }
+    torch.save(content, tmp_path / 'OLD')
+    with pytest.raises(UserError) as caught:
+        load_plain(tmp_path / 'OLD')
+    command = shlex.split(str(caught.value).split('keep its tensors only: ')[1])
+    monkeypatch.chdir(tmp_path)
+    subprocess.run([sys.executable, *command[1:]], check=True)
+    assert list(load_plain('NEW')) == ['student']
+    assert torch.equal(load_plain('NEW')['student']['weight'], torch.ones(2))
 
 
 def test_tensors_load(tmp_path):
