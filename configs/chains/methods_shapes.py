@@ -3,7 +3,7 @@
 Pre-trainings of one budget: CAE v2 supervised on visible patches, on hidden ones and on all, with half of the patches
 hidden; on all with a quarter and with three quarters hidden; MAE; MFF. The features are compared frozen.
 ``make experiment ARGS="configs/chains/methods_shapes.py"`` runs it over several seeds; IMG2VEC_EPOCHS=N gives each
-pre-training N epochs (name another --out then).
+pre-training N epochs, two or more (name another --out then).
 """
 
 title = 'CAE v2, MFF and MAE: what is supervised, how much is hidden, what fusion adds'

@@ -21,6 +21,7 @@ from mmimg2vec.converters.cae_v2_names import (
     UNUSED,
     example,
     has_their_name,
+    their_name,
     to_authors,
     to_mmimg2vec,
     unused_entries,
@@ -35,6 +36,11 @@ Part = Literal['model', 'encoder']
 # The authors' key of the weights in a checkpoint, and ours.
 _WRAPPERS = {'authors': 'model', 'mmimg2vec': 'state_dict'}
 _PREFIXES = {'authors': 'encoder.', 'mmimg2vec': 'backbone.'}
+# What an encoder cannot be without.
+_ENCODER = (
+    *('cls_token', 'pos_embed', 'patch_embed.projection.weight'),
+    *('layers.0.attn.qkv.weight', 'layers.0.ffn.layers.0.0.weight'),
+)
 # Added to the name of a bias that had one of the keys too.
 _KEY = '[keys]'
 
@@ -54,16 +60,17 @@ def convert_checkpoint(
         num_heads: Attention heads of the encoder, which its tensors do not tell; None: those of the authors' sizes.
 
     Returns:
-        For ``'mmimg2vec'``: ``state_dict``, ``meta`` with the backbone's config, ``carried``. For ``'authors'``: ``model``,
+        For ``'mmimg2vec'``: ``state_dict``, ``meta`` with the backbone's config (where the heads are known), ``carried``. For ``'authors'``: ``model``,
         ``carried``. Where ``checkpoint`` is such a result itself: what it was made of, as it was.
 
     Raises:
-        UserError: It is another model, or ``part`` is not in it.
+        UserError: It is another model, cut short or has these names already, or ``part`` is not in it.
     """
     source: Layout = 'authors' if layout == 'mmimg2vec' else 'mmimg2vec'
-    wrapper = _WRAPPERS[source] if isinstance(checkpoint.get(_WRAPPERS[source]), Mapping) else None
+    wrapper = _wrapper(checkpoint, source)
     content = checkpoint if wrapper is None else checkpoint[wrapper]
     refuse_first_cae(content)
+    _check_direction(content, source, layout)
     state = _part(content, _PREFIXES[source], part)
     beside = {k: v for k, v in checkpoint.items() if k not in (wrapper, CARRIED)}
     if wrapper is None:
@@ -78,11 +85,12 @@ def convert_checkpoint(
         # UNUSED, meta and the biases of the keys were made on the way there.
         weights = {**{name: unused[name] for name in _strangers(unused)}, **converted}
         return _way_back(layout, part, carried, weights, beside)
+    _check_complete(converted, layout)
     if wrapper is not None and part == 'model':
         unused |= {k: v for k, v in content.items() if not isinstance(v, Tensor)}
     if strangers := _strangers(unused):
         print_log(
-            f'{len(strangers)} entries that CAE v2 does not know are carried along, and have no effect in the result: '
+            f'entries that CAE v2 does not know ({len(strangers)}) are carried along, and have no effect in the result: '
             f'{", ".join(strangers[:5])}{", ..." if len(strangers) > 5 else ""}',
             logger='current',
             level=logging.WARNING,
@@ -91,10 +99,41 @@ def convert_checkpoint(
         converted.update(unused_entries(state))
     result = {_WRAPPERS[layout]: converted}
     if layout == 'mmimg2vec':
-        config = dict(backbone=_backbone_config(converted, num_heads))
-        result['meta'] = {'config': f'model = {config!r}\n'}
+        backbone = _backbone_config(converted, num_heads)
+        if backbone is not None:
+            result['meta'] = {'config': f'model = {dict(backbone=backbone)!r}\n'}
     names = [name for name in content if name in state or name in unused]
     return {**result, CARRIED: pack(source, checkpoint, wrapper, names, unused, beside)}
+
+
+def _wrapper(checkpoint: Mapping[str, Any], source: Layout) -> str | None:
+    for name in (_WRAPPERS[source], *_WRAPPERS.values()):
+        inner = checkpoint.get(name)
+        if isinstance(inner, Mapping) and any(str(x).startswith(_PREFIXES[source]) for x in inner):
+            return name
+    return _WRAPPERS[source] if isinstance(checkpoint.get(_WRAPPERS[source]), Mapping) else None
+
+
+def _check_direction(content: Mapping[str, Any], source: Layout, layout: Layout) -> None:
+    names = list(content) + [x for w in _WRAPPERS.values() for x in content.get(w) or ()]
+    starts = {key: any(str(x).startswith(p) for x in names) for key, p in _PREFIXES.items()}
+    if starts[layout] and not starts[source]:
+        whose = "the authors' names" if layout == 'authors' else 'the names of this project'
+        raise UserError(f'it has {whose} already: convert it with --to {source}')
+
+
+def _check_complete(state: Mapping[str, Tensor], layout: Layout) -> None:
+    """Look for what every encoder has, and every whole model; ``state`` has the names of ``layout``."""
+    if layout == 'authors':
+        return
+    wanted = [f'backbone.{name}' for name in _ENCODER]
+    if any(name.startswith('neck.') for name in state):
+        wanted += ['neck.mask_token', 'neck.norm.weight', 'neck.pred.weight']
+    missing = [name for name in wanted if name not in state]
+    if missing:
+        raise UserError(
+            f'the checkpoint is cut short, or of another model: it has no {their_name(missing[0])}'
+        )
 
 
 def _way_back(
@@ -160,18 +199,23 @@ def _part(state: Mapping[str, Any], prefix: str, part: Part) -> dict[str, Tensor
     return encoder
 
 
-def _backbone_config(state: Mapping[str, Tensor], num_heads: int | None) -> dict[str, Any]:
-    """What the encoder looks like, from its tensors."""
+def _backbone_config(state: Mapping[str, Tensor], num_heads: int | None) -> dict[str, Any] | None:
+    """What the encoder looks like, from its tensors; None where nobody says how many heads it has."""
     projection = state['backbone.patch_embed.projection.weight']
     width, in_channels, patch = projection.shape[:3]
     num_layers = sum(name.endswith('.attn.qkv.weight') for name in state)
     # Tiny, small and base have 12 heads, large has 16.
-    heads = num_heads or {192: 12, 384: 12, 768: 12, 1024: 16}.get(width)
+    heads = {192: 12, 384: 12, 768: 12, 1024: 16}.get(width) if num_heads is None else num_heads
     if heads is None:
-        raise UserError(
+        print_log(
             f"an encoder {width} wide is none of the authors' sizes, and its tensors do not tell the number of "
-            'attention heads: add --num-heads N'
+            'attention heads: the result does not say what the backbone is; add --num-heads N where it should',
+            logger='current',
+            level=logging.WARNING,
         )
+        return None
+    if heads < 1 or width % heads:
+        raise UserError(f'--num-heads {heads} does not divide the width {width} of the encoder')
     side = math.isqrt(state['backbone.pos_embed'].shape[1] - 1)
     return dict(
         type='mmimg2vec.MaskedVisionTransformer',

@@ -156,6 +156,11 @@ def has_their_name(name: str) -> bool:
     return _translate(name, _TO_THEIRS) is not None
 
 
+def their_name(name: str) -> str:
+    """The authors' name of a weight of ours, for a message; ours where they have none."""
+    return _translate(name, _TO_THEIRS) or name
+
+
 def _translate(name: str, table: list[tuple[re.Pattern, str]]) -> str | None:
     for pattern, new in table:
         match = pattern.fullmatch(name)

@@ -6,8 +6,12 @@ from collections.abc import Iterable
 
 from mmimg2vec.errors import UserError
 
-# What CAE v2 has not: in the names of the authors, and in mmpretrain's.
-_PARTS = ('alignment_encoder.', 'decoder.decoder_blocks.', 'neck.regressors.', 'neck.decoders.')
+# What CAE v2 has not: in the names of the authors, in those of their first release, and in mmpretrain's.
+_PARTS = (
+    *('alignment_encoder.', 'decoder.decoder_blocks.'),
+    *('pretext_neck.', 'encoder_to_decoder.', 'encoder_to_decoder_norm.'),
+    *('neck.regressors.', 'neck.decoders.'),
+)
 
 
 def refuse_first_cae(names: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from mmimg2vec.errors import UserError
+from mmimg2vec.models.utils import count_hidden
 from mmimg2vec.registry import MODELS
 
 
@@ -56,13 +57,19 @@ class MaskedImagePreprocessor(BaseDataPreprocessor):
             The same keys with normalised float32 ``inputs``, and ``num_hidden`` (int) beside ``mask``.
 
         Raises:
-            UserError: Masks with uneven counts, or images of another number of channels.
+            UserError: Masks of another form, with uneven counts or without a hidden patch, or images of another number of
+                channels.
         """
         data = dict(data)
         if isinstance(data['inputs'], Sequence):
             data['inputs'] = torch.stack(tuple(data['inputs']))
         if 'mask' in data:
-            data['num_hidden'] = _even_count(data['mask'])
+            # Before the batch goes to the device: reading a number there would make the host wait.
+            data['num_hidden'] = count_hidden(data['mask'])
+            if data['num_hidden'] == 0:
+                raise UserError(
+                    'the masks hide no patch: raise the mask_ratio of the mask transform'
+                )
         data = self.cast_data(data)
         data['inputs'] = self._normalise(data['inputs'])
         return data
@@ -84,14 +91,3 @@ class MaskedImagePreprocessor(BaseDataPreprocessor):
 
 def _per_channel(values: Sequence[float] | None) -> Tensor | None:
     return None if values is None else torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1)
-
-
-def _even_count(mask: Tensor) -> int:
-    # Before the batch goes to the device: reading a number there would make the host wait.
-    counts = mask.sum(dim=1)
-    if counts.min() != counts.max():
-        raise UserError(
-            f'the masks of a batch hide between {int(counts.min())} and {int(counts.max())} patches; '
-            'every image of a batch needs the same count: use a mask transform with a fixed count'
-        )
-    return int(counts[0])

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -186,7 +187,7 @@ class TestWhatNobodyKnows:
         state = with_strangers(theirs['model'])
         convert_checkpoint({'model': state}, 'mmimg2vec', num_heads=4)
         (line,) = lines
-        assert '4 entries' in line and 'encoder.strange' in line and '\n' not in line
+        assert 'know (4)' in line and 'encoder.strange' in line and '\n' not in line
 
 
 @pytest.mark.parametrize('part', ['model', 'encoder'])
@@ -206,9 +207,59 @@ def test_encoder_starts_downstream_models(theirs, tmp_path):
     assert model(torch.randn(1, 3, 64, 64))[-1].isfinite().all()
 
 
-def test_heads_of_the_authors_sizes_are_known(theirs):
-    with pytest.raises(UserError, match=r'48 wide is none of the authors. sizes'):
-        convert_checkpoint(theirs, 'mmimg2vec')
+def test_without_its_heads_a_model_is_converted_and_not_described(theirs):
+    ours = convert_checkpoint(theirs, 'mmimg2vec')
+    assert 'meta' not in ours
+    assert_identical(convert_checkpoint(ours, 'authors')['model'], theirs['model'])
+    for heads in (7, -3, 0):
+        with pytest.raises(UserError, match=f'--num-heads {heads} does not divide the width 48'):
+            convert_checkpoint(theirs, 'mmimg2vec', num_heads=heads)
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        *(
+            'encoder.pos_embed',
+            'encoder.patch_embed.proj.weight',
+            'encoder.blocks.0.mlp.fc1.weight',
+        ),
+        *('encoder.blocks.0.attn.qkv.weight', 'mask_token', 'decoder.head.weight'),
+    ],
+)
+def test_a_checkpoint_that_is_cut_short_is_named(theirs, name):
+    state = {key: value for key, value in theirs['model'].items() if key != name}
+    with pytest.raises(
+        UserError, match=f'cut short, or of another model: it has no {re.escape(name)}'
+    ):
+        convert_checkpoint({'model': state}, 'mmimg2vec')
+
+
+def test_a_second_conversion_is_named(theirs):
+    ours = convert_checkpoint(theirs, 'mmimg2vec')
+    with pytest.raises(
+        UserError, match='the names of this project already: convert it with --to authors'
+    ):
+        convert_checkpoint(ours, 'mmimg2vec')
+    with pytest.raises(
+        UserError, match="the authors' names already: convert it with --to mmimg2vec"
+    ):
+        convert_checkpoint(theirs, 'authors')
+    # The authors' weights under the other key are taken all the same, and come back under it.
+    other = {'state_dict': theirs['model']}
+    back = convert_checkpoint(convert_checkpoint(other, 'mmimg2vec'), 'authors')
+    assert list(back) == ['state_dict']
+    assert_identical(back['state_dict'], theirs['model'])
+
+
+def first_cae_release(state):
+    """Names of the first public code of the first CAE."""
+    encoder = {name: value for name, value in state.items() if name.startswith('encoder.')}
+    return {
+        **encoder,
+        'pretext_neck.mask_token': torch.zeros(1, 1, 8),
+        'teacher.norm.bias': torch.zeros(8),
+    }
 
 
 def first_cae(state):
@@ -235,6 +286,7 @@ def no_value_bias(state):
     ('spoil', 'message'),
     [
         (first_cae, 'checkpoint of the first CAE, not of CAE v2'),
+        (first_cae_release, 'checkpoint of the first CAE, not of CAE v2: it has pretext_neck'),
         (first_cae_decoder, 'checkpoint of the first CAE, not of CAE v2'),
         (of_another_kind, 'no encoder.cls_token'),
         (other_positions, 'not the fixed sine-cosine table'),

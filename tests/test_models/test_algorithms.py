@@ -184,6 +184,47 @@ class TestPreprocessor:
         with pytest.raises(UserError, match='hide between 4 and 12 patches'):
             losses(build(), data)
 
+    def test_masks_without_the_preprocessor(self):
+        model, data = build(), batch()
+        ready = model.data_preprocessor(data)
+        expected = model(**ready, mode='loss')
+        assert torch.equal(
+            model(**{**ready, 'num_hidden': None}, mode='loss')['loss_token'],
+            expected['loss_token'],
+        )
+        uneven = ready['mask'].clone()
+        uneven[1] = ~uneven[1]
+        for mask, message in (
+            (uneven, 'hide between 4 and 12 patches'),
+            (ready['mask'][:1], 'for a batch of 4 images'),
+            (
+                ready['mask'].unflatten(1, (4, 4)),
+                r'for a batch of 4 images: it has to be \(images, patches\)',
+            ),
+        ):
+            with pytest.raises(UserError, match=message):
+                model(**{**ready, 'mask': mask}, mode='loss')
+
+    @pytest.mark.parametrize(
+        ('change', 'message'),
+        [
+            (lambda mask: mask[0], r'torch.bool \(16,\); it has to be a bool tensor'),
+            (lambda mask: mask.float(), 'torch.float32'),
+            (lambda mask: mask.numpy(), 'is ndarray; it has to be'),
+            (lambda mask: mask & False, 'the masks hide no patch'),
+        ],
+    )
+    def test_masks_of_another_form(self, change, message):
+        data = batch()
+        with pytest.raises(UserError, match=message):
+            build().data_preprocessor({**data, 'mask': change(data['mask'])})
+
+    def test_a_file_of_another_model_is_refused(self):
+        with pytest.raises(
+            UserError, match=r'holds nothing of this model \(no backbone\., but e\.g\. encoder\.x'
+        ):
+            build().load_state_dict({'encoder.x': torch.zeros(1)}, strict=False)
+
     def test_wrong_channels(self):
         with pytest.raises(UserError, match=r'images have 5 channels and data_preprocessor.mean 3'):
             losses(build(), batch(5))

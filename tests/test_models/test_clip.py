@@ -143,7 +143,12 @@ def visual_only(state):
     return {key: value for key, value in state.items() if key.startswith('visual.')}
 
 
-@pytest.mark.parametrize('layout', [half, of_open_clip, visual_only])
+def visual_state(state):
+    # What `model.visual.state_dict()` gives.
+    return {key.removeprefix('visual.'): value for key, value in visual_only(state).items()}
+
+
+@pytest.mark.parametrize('layout', [half, of_open_clip, visual_only, visual_state])
 def test_layouts_with_openais_names(layout, reference, save):
     tower = CLIPVisionTower(**TEACHER)
     state = reference.state_dict()
@@ -193,6 +198,23 @@ def test_transformers(kind, activation, tmp_path):
     torch.testing.assert_close(tower(images)[0], expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize('part', ['k_proj', 'v_proj'])
+def test_a_transformers_file_without_keys_or_values_is_named(part, reference):
+    state = reference.state_dict()
+    layer = 'vision_model.encoder.layers.0.self_attn'
+    weights = {
+        'vision_model.embeddings.patch_embedding.weight': state['visual.conv1.weight'],
+        'visual_projection.weight': state['visual.proj'].T,
+        **{
+            f'{layer}.{x}.weight': torch.zeros(WIDTH, WIDTH) for x in ('q_proj', 'k_proj', 'v_proj')
+        },
+    }
+    assert 'layers.0.attn.qkv.weight' in image_tower(weights)
+    assert 'layers.0.attn.qkv.weight' not in image_tower(
+        {name: value for name, value in weights.items() if part not in name}
+    )
+
+
 def test_round_trip(reference):
     state = visual_only(reference.state_dict())
     again = to_openai(image_tower(state))
@@ -228,7 +250,8 @@ def without_visual(state):
 
 
 def resnet(state):
-    state = {key: value for key, value in state.items() if 'transformer' not in key}
+    gone = ('transformer', 'visual.proj')  # it has an attention pool in place of both
+    state = {key: value for key, value in state.items() if not any(part in key for part in gone)}
     return {**state, 'visual.layer1.0.conv1.weight': torch.zeros(1)}
 
 

@@ -18,7 +18,7 @@ train_dataloader = dict(
             pipeline=[
                 dict(type='mmimg2vec.LoadImage'),
                 # torchvision's transforms: mmpretrain.RandomCrop pads with black, whatever its padding_mode.
-                # 170 images/s per CPU core from 500 x 375 JPEGs (MAE's crops of imagenet_masked.py: 300).
+                # Slower than MAE's crops of imagenet_masked.py: tools/benchmark_loader.py measures both.
                 dict(type='mmpretrain.ToPIL'),
                 dict(type='mmpretrain.torchvision/Resize', size=224),
                 dict(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -109,9 +110,10 @@ class BlockTokenMask(RandomTokenMask):
             raise DataError(
                 f'min_block={min_block} of BlockTokenMask has to be 1 or more (16 in CAE v2)'
             )
-        if len(aspect) != 2 or not 0 < aspect[0] <= aspect[1]:
+        pair = isinstance(aspect, Sequence) and len(aspect) == 2
+        if not pair or not 0 < aspect[0] <= aspect[1]:
             raise DataError(
-                f'aspect={tuple(aspect)} of BlockTokenMask: name the smallest and the largest height / width, such as '
+                f'aspect={aspect} of BlockTokenMask: name the smallest and the largest height / width, such as '
                 '(0.3, 3.3)'
             )
         self.min_block = min_block

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mmimg2vec.errors import UserError
 from mmimg2vec.models.target_generators.base import TargetGenerator
+from mmimg2vec.models.utils import check_mask, count_hidden
 from mmimg2vec.registry import MODELS
 
 # As MAE's official code initialises (arXiv 2111.06377, appendix A.1).
@@ -82,7 +83,7 @@ class MaskedImageModel(BaseSelfSupervisor):
             data_samples: Not used.
             mode: ``'loss'`` or ``'tensor'``.
             mask: ``(B, L)`` bool, ``True`` = hidden; needed for ``'loss'``.
-            num_hidden: Hidden patches per sample; needed for ``'loss'``.
+            num_hidden: Hidden patches per sample; None reads it from the mask, which waits for the device.
             token_rank: ``(B, L)`` random ranks of the patches; see :meth:`FeatureHead.positions`.
         """
         if mode == 'tensor':
@@ -95,6 +96,8 @@ class MaskedImageModel(BaseSelfSupervisor):
                 'mmimg2vec.PackMaskedInputs'
             )
         self.check_inputs(inputs, mask)
+        if num_hidden is None or mask.device.type == 'cpu':  # where it costs no wait for a device
+            num_hidden = count_hidden(mask)
         return self.loss(inputs, mask, num_hidden, token_rank)
 
     def check_inputs(self, inputs: Tensor, mask: Tensor) -> None:
@@ -115,11 +118,7 @@ class MaskedImageModel(BaseSelfSupervisor):
                 'pipeline, or another img_size'
             )
         rows, columns = self.backbone.grid
-        if mask.shape[1] != rows * columns:
-            raise UserError(
-                f'the masks have {mask.shape[1]} tokens and the images {rows} x {columns} patches: give '
-                "RandomTokenMask the backbone's patch_size"
-            )
+        check_mask(mask, len(inputs), (rows, columns))
 
     def loss(
         self, inputs: Tensor, mask: Tensor, num_hidden: int, token_rank: Tensor | None
@@ -199,6 +198,15 @@ class MaskedImageModel(BaseSelfSupervisor):
         prediction = self.neck(latents, mask, positions, num_hidden)
         target = self.target_generator(inputs)['tokens']
         return dict(positions=positions, prediction=prediction, target=target, mask=mask)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
+        # mmengine goes on with a warning where a checkpoint has other names: from random weights.
+        if not any(name.startswith(f'{prefix}backbone.') for name in state_dict):
+            raise UserError(
+                f'the checkpoint holds nothing of this model (no backbone., but e.g. {min(state_dict, default="nothing")})'
+                ': name one of this method, or start the backbone alone by model.backbone.init_cfg'
+            )
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _connect_target_generator(self):
         generator, backbone = self.target_generator, self.backbone

@@ -55,7 +55,10 @@ class CAEv2(MaskedImageModel):
         self.regresses = self.head.supervision != 'visible'
         if not self.regresses:
             self.neck.freeze_regressor()
-        self._register_load_state_dict_pre_hook(_refuse_other_names)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
+        _refuse_other_names(state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def compare(
         self,
@@ -73,7 +76,7 @@ class CAEv2(MaskedImageModel):
         return prediction, self.head.loss(prediction, positions, class_token, target)
 
 
-def _refuse_other_names(state: dict[str, Any], prefix: str, *args: Any) -> None:
+def _refuse_other_names(state: dict[str, Any], prefix: str) -> None:
     """Refuse checkpoints whose names are others: mmengine would go on with a warning, from random weights."""
     # The authors keep the weights under `model`, which mmengine does not know.
     inner = state.get(f'{prefix}model')

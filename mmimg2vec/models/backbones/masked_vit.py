@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mmimg2vec.errors import UserError
 from mmimg2vec.models.backbones.query_value_bias import QueryValueBiasLinear
 from mmimg2vec.models.utils import (
+    check_mask,
     count_hidden,
     gather_tokens,
     sincos_position_embedding,
@@ -132,11 +133,7 @@ class MaskedVisionTransformer(VisionTransformer):
 
     def _embed_visible(self, x: Tensor, mask: Tensor, num_hidden: int) -> Tensor:
         x, grid = self.patch_embed(x)
-        if mask.shape != x.shape[:2]:
-            raise UserError(
-                f'the masks have {mask.shape[1]} tokens and the images {grid[0]} x {grid[1]} patches; give the mask '
-                "transform the backbone's patch_size"
-            )
+        check_mask(mask, len(x), grid)
         positions = self.resize_pos_embed(
             self.pos_embed,
             self.patch_resolution,

@@ -121,6 +121,11 @@ def image_tower(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for name in weights:
             if f'.{name}'.endswith(f'.{probe}'):
                 return convert(weights, name[: len(name) - len(probe)])
+    # The state of OpenAI's `model.visual` alone.
+    for name in weights:
+        prefix = name.removesuffix('class_embedding')
+        if prefix != name and f'{prefix}conv1.weight' in weights:
+            return _rename(_below(weights, prefix))
     raise UserError(
         f'it has no visual tower: it holds neither {_OPENAI_PROBE} nor {_TRANSFORMERS_PROBE} (but e.g. '
         f'{min(weights)}); name a CLIP checkpoint with a vision transformer, whole or its image half'
@@ -165,8 +170,10 @@ def _from_transformers(weights: Mapping[str, Tensor], prefix: str) -> dict[str, 
         if block is None:
             renamed[_replace_start(name, _TRANSFORMERS)] = tensor
         elif (part := re.fullmatch(r'self_attn\.q_proj\.(weight|bias)', block[2])) is not None:
-            parts = [tower.get(name.replace('.q_proj.', f'.{x}_proj.'), tensor) for x in 'qkv']
-            renamed[f'transformer.resblocks.{block[1]}.attn.in_proj_{part[1]}'] = torch.cat(parts)
+            parts = [tower.get(name.replace('.q_proj.', f'.{x}_proj.')) for x in 'qkv']
+            if all(x is not None for x in parts):  # else the entry is missing, which will be said
+                joined = f'transformer.resblocks.{block[1]}.attn.in_proj_{part[1]}'
+                renamed[joined] = torch.cat(parts)
         elif re.fullmatch(r'self_attn\.[kv]_proj\.(weight|bias)', block[2]) is None:
             inner = _replace_start(block[2], _TRANSFORMERS_BLOCK)
             renamed[f'transformer.resblocks.{block[1]}.{inner}'] = tensor
@@ -178,11 +185,6 @@ def _from_transformers(weights: Mapping[str, Tensor], prefix: str) -> dict[str, 
 
 def _rename(tower: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """From OpenAI's names, without their prefix, to those of :class:`CLIPVisionTower`."""
-    if 'proj' not in tower:
-        raise UserError(
-            'its visual tower has no projection into the shared space; name a checkpoint with one (that of '
-            'CLIPModel or CLIPVisionModelWithProjection in transformers)'
-        )
     renamed = {}
     for name, tensor in tower.items():
         block = re.fullmatch(r'transformer\.resblocks\.(\d+)\.(.+)', name)
@@ -198,6 +200,11 @@ def _rename(tower: Mapping[str, Tensor]) -> dict[str, Tensor]:
         elif new == 'proj.weight':
             tensor = tensor.T  # OpenAI multiplies from the right
         renamed[new if block is None else f'layers.{block[1]}.{new}'] = tensor
+    if 'proj.weight' not in renamed:
+        raise UserError(
+            'its visual tower has no projection into the shared space; name a checkpoint with one (that of '
+            'CLIPModel or CLIPVisionModelWithProjection in transformers)'
+        )
     return renamed
 
 

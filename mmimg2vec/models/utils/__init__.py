@@ -3,6 +3,7 @@ from mmimg2vec.models.utils.diversity import token_diversity
 from mmimg2vec.models.utils.tokens import (
     SUPERVISIONS,
     check_heads,
+    check_mask,
     compared_positions,
     count_compared,
     count_hidden,
@@ -15,6 +16,7 @@ from mmimg2vec.models.utils.tokens import (
 __all__ = [
     'SUPERVISIONS',
     'check_heads',
+    'check_mask',
     'compared_positions',
     'count_compared',
     'count_hidden',

@@ -19,8 +19,50 @@ SUPERVISIONS = ('masked', 'visible', 'all')
 
 
 def count_hidden(mask: Tensor) -> int:
-    """Hidden patches per sample, read from the mask (waits for the device when the mask is on one)."""
-    return int(mask[0].sum())
+    """Hidden patches per sample, read from the mask (waits for the device when the mask is on one).
+
+    Args:
+        mask: ``(B, L)`` bool, ``True`` = hidden.
+
+    Raises:
+        UserError: It has another form, or the samples hide different counts: hidden patches would be taken for visible.
+    """
+    if not isinstance(mask, Tensor) or mask.ndim != 2 or mask.dtype != torch.bool:
+        found = (
+            f'{mask.dtype} {tuple(mask.shape)}' if isinstance(mask, Tensor) else type(mask).__name__
+        )
+        raise UserError(
+            f'the mask of a batch is {found}; it has to be a bool tensor (images, patches)'
+        )
+    counts = mask.sum(dim=1)
+    if counts.min() != counts.max():
+        raise UserError(
+            f'the masks of a batch hide between {int(counts.min())} and {int(counts.max())} patches; '
+            'every image of a batch needs the same count: use a mask transform with a fixed count'
+        )
+    return int(counts[0])
+
+
+def check_mask(mask: Tensor, images: int, grid: tuple[int, int]) -> None:
+    """Check that there is a mask for each image, over its patches; nothing waits for the device.
+
+    Args:
+        mask: ``(B, L)``.
+        images: Their number.
+        grid: Rows and columns of the token grid.
+
+    Raises:
+        UserError: It is another number, or another number of patches.
+    """
+    if mask.ndim != 2 or len(mask) != images:
+        raise UserError(
+            f'the mask is {tuple(mask.shape)} for a batch of {images} images: it has to be (images, patches)'
+        )
+    if mask.shape[1] != grid[0] * grid[1]:
+        raise UserError(
+            f'the masks have {mask.shape[1]} tokens and the images {grid[0]} x {grid[1]} patches: give the mask '
+            "transform the backbone's patch_size"
+        )
 
 
 def split_indices(mask: Tensor, num_hidden: int) -> tuple[Tensor, Tensor]:
