@@ -25,7 +25,6 @@ from mmimg2vec.engine.command_line import (
     run,
     set_work_dir,
 )
-from mmimg2vec.engine.hooks.knn import LOADERS
 from mmimg2vec.engine.launch import prepare_launch
 from mmimg2vec.engine.unwrap import unwrapped
 from mmimg2vec.errors import UserError
@@ -36,6 +35,7 @@ from mmimg2vec.evaluation import (
     linear_accuracy,
 )
 from mmimg2vec.evaluation.features import POOLS
+from mmimg2vec.evaluation.labelled import LOADERS
 from mmimg2vec.models.utils.weights import fill_module
 
 KEYS = {'cls': '_cls', 'mean': ''}

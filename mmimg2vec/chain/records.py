@@ -66,7 +66,14 @@ def write_seconds(folder: Path, seconds: float) -> None:
 
 def settings_of(chain: Chain, stage: Stage) -> str:
     """A digest of all that decides a stage's result: configs, command, environment, seed, and those of what it needs."""
-    parts: list[Any] = [chain.seed, [settings_of(chain, chain[name]) for name in stage.needs]]
+    return _digest(chain, stage, {})
+
+
+def _digest(chain: Chain, stage: Stage, known: dict[str, str]) -> str:
+    """See :func:`settings_of`; ``known`` keeps the digests of stages that several need, whose configs are slow to read."""
+    if stage.name in known:
+        return known[stage.name]
+    parts: list[Any] = [chain.seed, [_digest(chain, chain[name], known) for name in stage.needs]]
     parts += [stage.command, sorted(stage.env.items())]
     words = stage.command[1:] if stage.command else [stage.config]
     for config in words:
@@ -76,7 +83,8 @@ def settings_of(chain: Chain, stage: Stage) -> str:
     # The chain's own folder is left out: what is finished stays finished where it is moved.
     for path in (str(chain.work_dir.resolve()), str(chain.work_dir)):
         text = text.replace(path, 'CHAIN')
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    known[stage.name] = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return known[stage.name]
 
 
 def is_finished(chain: Chain, stage: Stage) -> bool:

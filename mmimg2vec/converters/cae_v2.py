@@ -60,8 +60,8 @@ def convert_checkpoint(
         num_heads: Attention heads of the encoder, which its tensors do not tell; None: those of the authors' sizes.
 
     Returns:
-        For ``'mmimg2vec'``: ``state_dict``, ``meta`` with the backbone's config (where the heads are known), ``carried``. For ``'authors'``: ``model``,
-        ``carried``. Where ``checkpoint`` is such a result itself: what it was made of, as it was.
+        For ``'mmimg2vec'``: ``state_dict``, ``meta`` with the backbone's config (where the heads are known),
+        ``carried``. For ``'authors'``: ``model``, ``carried``. Where ``checkpoint`` is such a result itself: what it was made of, as it was.
 
     Raises:
         UserError: It is another model, cut short or has these names already, or ``part`` is not in it.
@@ -85,7 +85,8 @@ def convert_checkpoint(
         # UNUSED, meta and the biases of the keys were made on the way there.
         weights = {**{name: unused[name] for name in _strangers(unused)}, **converted}
         return _way_back(layout, part, carried, weights, beside)
-    _check_complete(converted, layout)
+    if layout == 'mmimg2vec':
+        _check_complete(converted)
     if wrapper is not None and part == 'model':
         unused |= {k: v for k, v in content.items() if not isinstance(v, Tensor)}
     if strangers := _strangers(unused):
@@ -122,10 +123,8 @@ def _check_direction(content: Mapping[str, Any], source: Layout, layout: Layout)
         raise UserError(f'it has {whose} already: convert it with --to {source}')
 
 
-def _check_complete(state: Mapping[str, Tensor], layout: Layout) -> None:
-    """Look for what every encoder has, and every whole model; ``state`` has the names of ``layout``."""
-    if layout == 'authors':
-        return
+def _check_complete(state: Mapping[str, Tensor]) -> None:
+    """Look for what every encoder has, and every whole model; ``state`` has our names."""
     wanted = [f'backbone.{name}' for name in _ENCODER]
     if any(name.startswith('neck.') for name in state):
         wanted += ['neck.mask_token', 'neck.norm.weight', 'neck.pred.weight']

@@ -19,7 +19,7 @@ from mmengine.runner.checkpoint import load_state_dict
 from torch import Tensor, nn
 
 from mmimg2vec.errors import UserError
-from mmimg2vec.models.utils.weights import required_keys
+from mmimg2vec.models.utils.weights import deeper_block, required_keys
 
 _LAYER = re.compile(r'(?:^|\.)(?:layers|blocks)\.(\d+)\.')
 
@@ -105,7 +105,7 @@ def measure_coverage(
         if given is not None and given.shape != value.shape:
             coverage.resized.append(name)
     coverage.unused = [name for name in selected if name not in own]
-    coverage.deeper = [name for name in coverage.unused if _is_deeper(name, own)]
+    coverage.deeper = [name for name in coverage.unused if deeper_block(name, own)]
     coverage.differences = _differences(selected, own)
     if coverage.missing:
         fitting = _fitting_prefix(own, weights)
@@ -151,16 +151,6 @@ def _fill_copy(module: nn.Module, selected: dict[str, Tensor], source: str) -> d
             'checkpoint, with_cls_token included, or name another checkpoint'
         ) from error
     return filled.state_dict()
-
-
-def _is_deeper(name: str, own: Mapping[str, Tensor]) -> bool:
-    """Whether some number in the name, were it 0, made it a name of the module."""
-    parts = name.split('.')
-    return any(
-        '.'.join([*parts[:i], '0', *parts[i + 1 :]]) in own
-        for i, part in enumerate(parts)
-        if part.isdigit()
-    )
 
 
 def _differences(file: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:

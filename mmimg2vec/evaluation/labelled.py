@@ -16,6 +16,9 @@ from mmimg2vec.datasets import SeededDataset
 from mmimg2vec.datasets.folders import build_dataset
 from mmimg2vec.evaluation.knn import knn_accuracy
 
+#: Of the images that vote, and of those that are classified.
+LOADERS = ('bank_dataloader', 'query_dataloader')
+
 
 def build_labelled_loader(
     config: Mapping[str, Any], key: str, seed: int | None = None

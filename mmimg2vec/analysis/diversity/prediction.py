@@ -10,22 +10,21 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
-from mmimg2vec.chain.logs import final_metrics
-from mmimg2vec.chain.records import read_record
+from mmimg2vec.chain.report.results import PROBES, finished_metrics, mean_and_spread
 from mmimg2vec.errors import UserError
 
 #: What is known of a teacher without training a student.
 PREDICTORS = {'diversity': 'token diversity', 'effective_rank': 'effective rank'}
 #: What its student is asked, in percent.
 MEASURES = {
-    'knn': 'kNN, patch mean',
-    'linear': 'linear, patch mean',
+    'knn': PROBES['knn'],
+    'linear': PROBES['linear'],
     'mIoU': 'mIoU, frozen tokens',
 }
 #: The student that nobody taught.
@@ -75,8 +74,7 @@ def read_outcomes(folder: Path) -> list[Outcome]:
 def _measures(run: Path, teacher: str) -> dict[str, float]:
     found: dict[str, float] = {}
     for stage in (run / f'probe-{teacher}', run / f'segment-{teacher}'):
-        if read_record(stage) is not None:
-            found.update(final_metrics(stage))
+        found.update(finished_metrics(stage))
     return {key: found[key] for key in MEASURES if key in found}
 
 
@@ -117,8 +115,8 @@ def prediction_table(outcomes: Sequence[Outcome]) -> str:
     heads = ['teacher', *PREDICTORS.values(), *MEASURES.values()]
     lines = [f'| {" | ".join(heads)} |', '|---' + '|---:' * (len(heads) - 1) + '|']
     for name in (*teachers, UNTRAINED):
-        cells = [_cell(_values(outcomes, name, key), 3) for key in PREDICTORS]
-        cells += [_cell(_values(outcomes, name, key), 1) for key in MEASURES]
+        cells = [mean_and_spread(_values(outcomes, name, key), digits=3) for key in PREDICTORS]
+        cells += [mean_and_spread(_values(outcomes, name, key)) for key in MEASURES]
         lines.append(f'| {name} | {" | ".join(cells)} |')
     lines += ['', 'Rank correlation (Spearman) over the teachers, of each run:', '']
     heads = ['', *MEASURES.values()]
@@ -176,10 +174,3 @@ def draw_prediction(outcomes: Sequence[Outcome], path: Path) -> None:
 def _values(outcomes: Sequence[Outcome], teacher: str, key: str) -> list[float]:
     own = [{**o.predictors, **o.measures} for o in outcomes if o.teacher == teacher]
     return [values[key] for values in own if key in values]
-
-
-def _cell(values: Sequence[float], digits: int) -> str:
-    if not values:
-        return '-'
-    text = f'{mean(values):.{digits}f}'
-    return text if len(values) == 1 else f'{text} ± {stdev(values):.{digits}f}'

@@ -75,9 +75,12 @@ def compare(chain: Chain) -> list[Comparison]:
 
 
 def _results(chain: Chain, stage: Stage | None) -> dict[str, float]:
-    if stage is None or read_record(chain.folder(stage)) is None:
-        return {}
-    return final_metrics(chain.folder(stage))
+    return {} if stage is None else finished_metrics(chain.folder(stage))
+
+
+def finished_metrics(folder: Path) -> dict[str, float]:
+    """Results in the folder of a stage; none where it is not finished."""
+    return {} if read_record(folder) is None else final_metrics(folder)
 
 
 def _minutes(chain: Chain, stage: Stage) -> float:
@@ -109,7 +112,7 @@ def table(runs: list[list[Comparison]], differences: Sequence[tuple[str, str]] =
         own = [row.value for row in rows if row.value is not None]
         other = [row.baseline for row in rows if row.baseline is not None]
         both = [r.value - r.baseline for r in rows if None not in (r.value, r.baseline)]
-        cells = [_cell(own), _cell(other), _cell(both, sign='+')]
+        cells = [mean_and_spread(own), mean_and_spread(other), mean_and_spread(both, sign='+')]
         lines.append(f'| {rows[0].title} | {rows[0].measure} | {" | ".join(cells)} |')
     return '\n'.join(lines)
 
@@ -119,10 +122,10 @@ def _grid(runs: list[list[Comparison]], differences: Sequence[tuple[str, str]]) 
     measures = ' | '.join(map(measure_name, keys))
     lines = [f'| | {measures} | minutes of training |', '|---|' + '---|' * (len(keys) + 1)]
     for stage, title in titles.items():
-        cells = [_cell(list(results_of(runs, stage, key).values())) for key in keys]
+        cells = [mean_and_spread(list(results_of(runs, stage, key).values())) for key in keys]
         minutes = [{row.minutes for row in run if row.stage == stage} for run in runs]
         lines.append(
-            f'| {title} | {" | ".join(cells)} | {_cell([n for found in minutes for n in found])} |'
+            f'| {title} | {" | ".join(cells)} | {mean_and_spread([n for found in minutes for n in found])} |'
         )
     lines += ['', f'| difference | {measures} |', '|---|' + '---|' * len(keys)]
     for first, second in differences:
@@ -130,10 +133,12 @@ def _grid(runs: list[list[Comparison]], differences: Sequence[tuple[str, str]]) 
             cells = []
             for key in keys:
                 own, other = results_of(runs, first, key), results_of(runs, second, key)
-                cells.append(_cell([own[n] - other[n] for n in own if n in other], sign='+'))
+                cells.append(
+                    mean_and_spread([own[n] - other[n] for n in own if n in other], sign='+')
+                )
             lines.append(f'| {titles[first]} *minus* {titles[second]} | {" | ".join(cells)} |')
     for row in lone:
-        figures = _cell(list(results_of(runs, row.stage, row.key).values()))
+        figures = mean_and_spread(list(results_of(runs, row.stage, row.key).values()))
         lines += ['', f'{row.title}: {row.measure} {figures} %.']
     return '\n'.join(lines)
 
@@ -164,11 +169,12 @@ def results_of(runs: list[list[Comparison]], stage: str, key: str) -> dict[int, 
     }
 
 
-def _cell(numbers: list[float], sign: str = '') -> str:
+def mean_and_spread(numbers: Sequence[float], sign: str = '', digits: int = 1) -> str:
+    """Mean ± standard deviation (n - 1) for a table; a single number alone, a dash for none."""
     if not numbers:
         return '-'
-    text = f'{mean(numbers):{sign}.1f}'
-    return text if len(numbers) == 1 else f'{text} ± {stdev(numbers):.1f}'
+    text = f'{mean(numbers):{sign}.{digits}f}'
+    return text if len(numbers) == 1 else f'{text} ± {stdev(numbers):.{digits}f}'
 
 
 def as_json(rows: list[Comparison]) -> list[dict[str, Any]]:

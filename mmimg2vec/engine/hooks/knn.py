@@ -8,11 +8,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmimg2vec.evaluation.features import POOLS, extract_features
-from mmimg2vec.evaluation.labelled import build_labelled_loader, knn_accuracies
+from mmimg2vec.evaluation.labelled import LOADERS, build_labelled_loader, knn_accuracies
 from mmimg2vec.registry import HOOKS
-
-# Of the images that vote, and of those that are classified.
-LOADERS = ('bank_dataloader', 'query_dataloader')
 
 
 @HOOKS.register_module()

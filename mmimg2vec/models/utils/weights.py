@@ -178,7 +178,8 @@ def fill_module(
             f'entries are missing (first: {missing[0]!r}; the file holds e.g. {sorted(weights)[0]!r}); '
             "name the checkpoint of this architecture, or the prefix of its keys with init_cfg['prefix']"
         )
-    further = further_blocks(selected, own)
+    blocks = (deeper_block(name, own) for name in selected if name not in own)
+    further = list(dict.fromkeys(filter(None, blocks)))
     if further:
         raise UserError(
             f'{path!r} is of a deeper network than {_name(module)}: it has the blocks {", ".join(further[:4])}'
@@ -233,39 +234,21 @@ def left_out_scales(weights: Iterable[str], own: Container[str]) -> str:
     )
 
 
-def further_blocks(weights: Iterable[str], own: Iterable[str]) -> list[str]:
-    """Blocks that a file has beyond those of the network, such as ``layer3.5`` where the network's layer3 has two.
+def deeper_block(name: str, own: Container[str]) -> str | None:
+    """The block that a name of a file belongs to, such as ``layer3.5``, where the network has the same one as number 0.
 
     Args:
-        weights: Names in the file, without their prefix.
+        name: In the file, without its prefix, and none of the network's.
         own: Names of the network.
 
     Returns:
-        Sorted names of those blocks; blocks of parts that the network does not have are no such.
+        The block; None where it belongs to none, as the names of heads and queues.
     """
-    blocks: dict[str, set[str]] = {}
-    endings: dict[str, set[str]] = {}
-    for name in own:
-        for container, number, rest in _block_parts(name):
-            blocks.setdefault(container, set()).add(number)
-            endings.setdefault(container, set()).add(rest)
-    found = {
-        f'{container}.{number}'
-        for name in weights
-        for container, number, rest in _block_parts(name)
-        if container in blocks and number not in blocks[container] and rest in endings[container]
-    }
-    return sorted(found, key=lambda block: [int(x) if x.isdigit() else 0 for x in block.split('.')])
-
-
-def _block_parts(name: str) -> list[tuple[str, str, str]]:
-    """``'layer3.5.conv1.weight'`` -> ``('layer3', '5', 'conv1.weight')``, for each number in a name."""
     parts = name.split('.')
-    return [
-        ('.'.join(parts[:i]), part, '.'.join(parts[i + 1 :]))
-        for i, part in enumerate(parts)
-        if i and part.isdigit()
-    ]
+    for i, part in enumerate(parts):
+        if part.isdigit() and '.'.join([*parts[:i], '0', *parts[i + 1 :]]) in own:
+            return '.'.join(parts[: i + 1])
+    return None
 
 
 def fingerprint(module: nn.Module) -> str:
