@@ -14,11 +14,11 @@ PYTEST = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(1) -m pytest -n $(WORKERS) --d
 # Only `make TARGET PYTHON=...` counts: some machines export PYTHON for purposes of their own.
 ifeq ($(origin PYTHON),command line)
 override RUN := PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" "$(PYTHON)"
-READY = $(RUN) tools/setup_env.py --check --for
+READY = $(RUN) .dev_scripts/setup_env.py --check --for
 else
 VENV := $(if $(filter classic,$(STACK)),.venv-classic,.venv)
 override RUN := $(VENV)/bin/python
-READY = "$(or $(BASE_PYTHON),python3)" tools/setup_env.py --stack $(STACK) --base-python "$(BASE_PYTHON)" --for
+READY = "$(or $(BASE_PYTHON),python3)" .dev_scripts/setup_env.py --stack $(STACK) --base-python "$(BASE_PYTHON)" --for
 endif
 
 .DEFAULT_GOAL := help
@@ -31,7 +31,7 @@ help: ## this list
 venv: ## set up the environment (minutes the first time, a second when all is there)
 	@$(READY) demo
 
-demo: ## from unlabelled images to classifier, detector and segmenter, on embedded images: minutes, nothing to download
+demo: ## from unlabeled images to classifier, detector and segmenter, on embedded images: minutes, nothing to download
 	@$(READY) demo
 	@$(RUN) tools/chain.py configs/chains/img2vec_shapes.py $(ARGS)
 
@@ -45,7 +45,7 @@ experiment: ## the demo over several seeds; resumable (options: ARGS="CHAIN --se
 
 benchmark: ## time a training step against mmpretrain's MAE (options: ARGS="...")
 	@$(READY) demo
-	@$(RUN) tools/benchmark.py $(ARGS)
+	@$(RUN) .dev_scripts/benchmark.py $(ARGS)
 
 test: lint ## lint, then the test suite without the slow tests (options: PYTEST_ARGS="-k name")
 	@$(call PYTEST,$(RUN)) -m "not slow" $(PYTEST_ARGS)

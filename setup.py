@@ -48,8 +48,7 @@ def copy_for_mim(folder: Path) -> None:
     """Copy configs and tools into a package that is being built."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    # The set-up belongs to a checkout.
-    ignored = shutil.ignore_patterns('__pycache__', 'setup_env.py', 'setup_steps')
+    ignored = shutil.ignore_patterns('__pycache__')
     for name in FOR_MIM:
         source = ROOT / name
         if source.is_dir():
@@ -87,10 +86,8 @@ SEGMENTATION = ['onedl-mmsegmentation>=1.4', 'ftfy', 'regex']
 setup(
     name='mmimg2vec',
     version=version(),
-    description='Masked image modelling with deep-feature targets, as a plugin of OpenMMLab',
-    long_description=(ROOT / 'README.md').read_text(encoding='utf-8')
-    if (ROOT / 'README.md').exists()
-    else '',
+    description='Masked image modeling with deep-feature targets, as a plugin of OpenMMLab',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8') if (ROOT / 'README.md').exists() else '',
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     python_requires='>=3.10',
@@ -99,9 +96,7 @@ setup(
     extras_require={
         'detection': DETECTION,
         'segmentation': SEGMENTATION,
-        'all': DETECTION
-        + SEGMENTATION
-        + ['transformers>=4.53,<5', 'timm', 'safetensors', 'tensorboard'],
+        'all': DETECTION + SEGMENTATION + ['transformers>=4.53,<5', 'timm', 'safetensors', 'tensorboard'],
     },
     cmdclass={'build_py': BuildPython, 'develop': Develop},
     zip_safe=False,

@@ -1,4 +1,4 @@
-"""Masked image modelling with deep-feature targets, as a plugin of OpenMMLab.
+"""Masked image modeling with deep-feature targets, as a plugin of OpenMMLab.
 
 ``custom_imports = dict(imports=['mmimg2vec'])`` in a config makes every part available as ``type='mmimg2vec.X'``.
 Importing the package checks the versions of what it builds on and registers the safe checkpoint loader; the parts
@@ -13,7 +13,7 @@ install_excepthook()
 check_environment()
 
 from mmimg2vec import registry  # noqa: E402  (the registries need a checked mmengine)
-from mmimg2vec.engine.checkpoint import register_safe_loader  # noqa: E402
+from mmimg2vec.checkpoint.safe_load import register_safe_loader  # noqa: E402
 
 register_safe_loader()
 

@@ -21,9 +21,7 @@ class UserError(RuntimeError):
 _previous_excepthook = sys.excepthook
 
 
-def _print_user_error(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
+def _print_user_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if isinstance(error, UserError):
         print(f'mmimg2vec: error: {error}', file=sys.stderr)
     else:

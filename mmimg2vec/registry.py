@@ -12,12 +12,8 @@ SCOPE = 'mmimg2vec'
 
 MODELS = Registry('model', parent=root.MODELS, scope=SCOPE, locations=['mmimg2vec.models'])
 DATASETS = Registry('dataset', parent=root.DATASETS, scope=SCOPE, locations=['mmimg2vec.datasets'])
-DATA_SAMPLERS = Registry(
-    'data sampler', parent=root.DATA_SAMPLERS, scope=SCOPE, locations=['mmimg2vec.datasets']
-)
-TRANSFORMS = Registry(
-    'transform', parent=root.TRANSFORMS, scope=SCOPE, locations=['mmimg2vec.datasets']
-)
+DATA_SAMPLERS = Registry('data sampler', parent=root.DATA_SAMPLERS, scope=SCOPE, locations=['mmimg2vec.datasets'])
+TRANSFORMS = Registry('transform', parent=root.TRANSFORMS, scope=SCOPE, locations=['mmimg2vec.datasets'])
 HOOKS = Registry('hook', parent=root.HOOKS, scope=SCOPE, locations=['mmimg2vec.engine.hooks'])
 LOOPS = Registry('loop', parent=root.LOOPS, scope=SCOPE, locations=['mmimg2vec.engine.loops'])
 OPTIM_WRAPPERS = Registry(

@@ -10,9 +10,7 @@ from mmimg2vec.version import WINDOWS
 @pytest.mark.parametrize('version', ['0.9.1', '0.10.3', '1.0.0', '2.0'])
 def test_version_outside_its_window_names_the_cure(version):
     low, high = WINDOWS['mmengine']
-    with pytest.raises(
-        UserError, match=rf'mmengine {version} does not fit.*pip install "onedl-mmengine>='
-    ):
+    with pytest.raises(UserError, match=rf'mmengine {version} does not fit.*pip install "onedl-mmengine>='):
         environment.check_window('mmengine', version, low, high)
 
 
@@ -23,16 +21,12 @@ def test_version_inside_its_window(version):
 
 def test_transformers_5_is_named_before_mmpretrain_dies_of_it(monkeypatch):
     monkeypatch.setattr(environment.metadata, 'version', lambda name: '5.1.0')
-    with pytest.raises(
-        UserError, match=r'transformers 5.1.0 does not fit.*pip install "transformers>=4'
-    ):
+    with pytest.raises(UserError, match=r'transformers 5.1.0 does not fit.*pip install "transformers>=4'):
         environment.check_environment()
 
 
 def test_missing_package_is_named_where_it_is_used():
-    with pytest.raises(
-        UserError, match=r'the detector needs the package no_such_package.*pip install nsp'
-    ):
+    with pytest.raises(UserError, match=r'the detector needs the package no_such_package.*pip install nsp'):
         environment.require('no_such_package', 'the detector', 'nsp')
 
 

@@ -41,7 +41,7 @@ model = MODELS.build(dict(
 model.init_weights()
 rank = torch.rand(2, 16).argsort(1)
 losses = model(
-    torch.randn(2, 3, 64, 64), mask=rank >= 4, num_hidden=12, token_rank=rank, mode='loss'
+    torch.randn(2, 3, 64, 64), mask=rank >= 4, num_masked=12, token_rank=rank, mode='loss'
 )
 total = sum(value for name, value in losses.items() if 'loss' in name)
 total.backward()

@@ -25,7 +25,7 @@ from mmimg2vec.chain import (
     stage_command,
 )
 from mmimg2vec.chain.commands import add_launch_arguments
-from mmimg2vec.engine.command_line import hush, run
+from mmimg2vec.engine.command_line import run, silence_mmengine
 from mmimg2vec.errors import UserError
 
 
@@ -35,9 +35,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('chain', help='chain config, such as those in configs/chains/')
     parser.add_argument('--work-dir', help="folder in place of the chain config's")
     parser.add_argument('--seed', type=int, help="seed in place of the chain config's")
-    parser.add_argument(
-        '--dry-run', action='store_true', help='print the commands, check what they need, run none'
-    )
+    parser.add_argument('--dry-run', action='store_true', help='print the commands, check what they need, run none')
     parser.add_argument(
         '--redo',
         nargs='+',
@@ -70,7 +68,7 @@ def main() -> None:
     """Check, run, report."""
     args = parse_arguments()
     start = time.monotonic()
-    hush()
+    silence_mmengine()
     chain = read_chain(args.chain, args.work_dir, args.seed, args.cfg_options)
     launch = Launch(args.launcher, args.gpus, args.partition)
     if args.report:
@@ -84,9 +82,7 @@ def main() -> None:
         print(problem, file=sys.stderr)
     if problems:
         count = 'one thing' if len(problems) == 1 else f'{len(problems)} things'
-        raise UserError(
-            f'{count} missing for the chain {chain.name} (named above): nothing was started'
-        )
+        raise UserError(f'{count} missing for the chain {chain.name} (named above): nothing was started')
     if args.dry_run:
         print('everything that the stages need is there')
         return

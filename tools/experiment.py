@@ -19,7 +19,7 @@ from pathlib import Path
 from mmimg2vec.chain import Launch, check_chain, read_chain, run_chain
 from mmimg2vec.chain.commands import add_launch_arguments, summary_command
 from mmimg2vec.chain.report import as_json, compare, draw_results, table, write_report
-from mmimg2vec.engine.command_line import hush, run
+from mmimg2vec.engine.command_line import run, silence_mmengine
 from mmimg2vec.errors import UserError
 
 
@@ -37,7 +37,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Run what is missing, and print the table of all."""
     args = parse_arguments()
-    hush()
+    silence_mmengine()
     out = args.out or Path('work_dirs/experiment', Path(args.chain).stem)
     launch = Launch(args.launcher, args.gpus, args.partition)
     failed, runs = [], []
@@ -48,19 +48,13 @@ def main() -> None:
             if problems:
                 raise UserError(f'seed {seed}: {problems[0]}')
             print(f'seed {seed}', flush=True)
-            failed += run_chain(
-                chain, launch, tuple(args.only), say=lambda line: print(line, flush=True)
-            )
+            failed += run_chain(chain, launch, tuple(args.only), say=lambda line: print(line, flush=True))
             write_report(chain)
         runs.append(compare(chain))
     text = f'{table(runs, chain.differences)}\n\nMean ± standard deviation over seeds {args.seeds}.'
     out.mkdir(parents=True, exist_ok=True)
     (out / 'table.md').write_text(text + '\n', encoding='utf-8')
-    rows = [
-        dict(row, seed=seed)
-        for seed, run_ in zip(args.seeds, runs, strict=True)
-        for row in as_json(run_)
-    ]
+    rows = [dict(row, seed=seed) for seed, run_ in zip(args.seeds, runs, strict=True) for row in as_json(run_)]
     (out / 'results.json').write_text(json.dumps(rows, indent=1) + '\n', encoding='utf-8')
     draw_results(runs, out / 'results.png')
     print(f'\n{text}\n\n{out}/table.md, {out}/results.json, {out}/results.png', flush=True)

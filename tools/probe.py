@@ -3,7 +3,7 @@
 
     python tools/probe.py CONFIG [CHECKPOINT] [--work-dir DIR] [--cfg-options KEY=VALUE ...]
 
-Classifies images by their nearest neighbours, and by logistic regression where the config's ``knn`` says ``linear``.
+Classifies images by their nearest neighbors, and by logistic regression where the config's ``knn`` says ``linear``.
 Prints the accuracies and writes them to ``WORK_DIR/results.json``. Without CHECKPOINT the backbone comes from the
 config's ``init_cfg``; ``--random`` measures random weights. Several processes: ``torchrun --nproc-per-node=8
 tools/probe.py CONFIG --launcher pytorch``.
@@ -18,25 +18,20 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
-from mmimg2vec.engine.command_line import (
-    add_common_arguments,
-    build_runner,
-    load_config,
-    run,
-    set_work_dir,
-)
+from mmimg2vec.checkpoint.fill import fill_module
+from mmimg2vec.engine.command_line import add_common_arguments, build_runner, run, set_work_dir
 from mmimg2vec.engine.launch import prepare_launch
-from mmimg2vec.engine.unwrap import unwrapped
 from mmimg2vec.errors import UserError
 from mmimg2vec.evaluation import (
-    build_labelled_loader,
+    build_labeled_loader,
     extract_features,
     knn_accuracies,
     linear_accuracy,
 )
 from mmimg2vec.evaluation.features import POOLS
-from mmimg2vec.evaluation.labelled import LOADERS
-from mmimg2vec.models.utils.weights import fill_module
+from mmimg2vec.evaluation.labeled import LOADERS
+from mmimg2vec.utils.config import load_config
+from mmimg2vec.utils.distributed import unwrapped
 
 KEYS = {'cls': '_cls', 'mean': ''}
 
@@ -45,9 +40,7 @@ def parse_arguments() -> argparse.Namespace:
     """Define and parse the command line."""
     parser = argparse.ArgumentParser(description='kNN and linear accuracy of a frozen backbone.')
     parser.add_argument('config', help='config file with `knn`, such as ...-knn_in1k.py')
-    parser.add_argument(
-        'checkpoint', nargs='?', help="backbone.pth; the one of the config's init_cfg"
-    )
+    parser.add_argument('checkpoint', nargs='?', help="backbone.pth; the one of the config's init_cfg")
     parser.add_argument('--random', action='store_true', help='measure random weights')
     parser.add_argument('--seed', type=int, default=0, help='seed of the random weights')
     add_common_arguments(parser)
@@ -63,9 +56,7 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
         UserError: The config does not describe a kNN evaluation, or names no checkpoint.
     """
     if 'knn' not in cfg:
-        raise UserError(
-            f'{args.config} has no `knn`: take one of configs/*/benchmarks/classification/*-knn_*.py'
-        )
+        raise UserError(f'{args.config} has no `knn`: take one of configs/*/benchmarks/classification/*-knn_*.py')
     set_work_dir(cfg, args.work_dir)
     if args.random:
         if args.checkpoint:
@@ -87,11 +78,11 @@ def evaluate(runner: Runner) -> dict[str, float]:
         UserError: The checkpoint does not fill the backbone.
     """
     knn, backbone = runner.cfg.knn, unwrapped(runner.model).backbone
-    loaders = [build_labelled_loader(knn[name], f'knn.{name}') for name in LOADERS]
+    loaders = [build_labeled_loader(knn[name], f'knn.{name}') for name in LOADERS]
     if backbone.init_cfg is None:
         backbone.init_weights()
     else:
-        # Nothing initialises a model that is not trained; this fails where anything stays unfilled.
+        # Nothing initializes a model that is not trained; this fails where anything stays unfilled.
         fill_module(backbone, backbone.init_cfg['checkpoint'], backbone.init_cfg.get('prefix'))
     pools = tuple(knn.get('pools', POOLS))
     features = []

@@ -15,13 +15,13 @@ from mmengine.evaluator import DumpResults
 from mmimg2vec.engine.command_line import (
     add_common_arguments,
     build_runner,
-    load_config,
     run,
     set_dataloader_defaults,
     set_work_dir,
 )
 from mmimg2vec.engine.launch import prepare_launch
 from mmimg2vec.errors import UserError
+from mmimg2vec.utils.config import load_config
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -50,9 +50,7 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
             'detection or segmentation benchmarks'
         )
     if args.out and not args.out.endswith(('.pkl', '.pickle')):
-        raise UserError(
-            f'--out {args.out}: the predictions are written as a pickle, so name it FILE.pkl'
-        )
+        raise UserError(f'--out {args.out}: the predictions are written as a pickle, so name it FILE.pkl')
     set_work_dir(cfg, args.work_dir)
     set_dataloader_defaults(cfg)
     cfg.load_from = args.checkpoint

@@ -14,13 +14,13 @@ from mmengine.config import Config
 from mmimg2vec.engine.command_line import (
     add_common_arguments,
     build_runner,
-    load_config,
     run,
     set_dataloader_defaults,
     set_work_dir,
 )
 from mmimg2vec.engine.launch import prepare_launch
 from mmimg2vec.errors import UserError
+from mmimg2vec.utils.config import load_config
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -59,9 +59,7 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
         cfg.resume, cfg.load_from = True, None
     elif args.resume is not None:
         if not os.path.isfile(args.resume) and '://' not in args.resume:
-            raise UserError(
-                f'--resume: no checkpoint {args.resume}; --resume alone takes the newest of {cfg.work_dir}'
-            )
+            raise UserError(f'--resume: no checkpoint {args.resume}; --resume alone takes the newest of {cfg.work_dir}')
         cfg.resume, cfg.load_from = True, args.resume
     if args.seed is not None:
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': args.seed}

@@ -8,7 +8,7 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     # Written whole or not at all, so that a run may be killed at any moment.
-    checkpoint=dict(type='mmimg2vec.PlainCheckpointHook', interval=1, max_keep_ckpts=2),
+    checkpoint=dict(type='mmimg2vec.SafeCheckpointHook', interval=1, max_keep_ckpts=2),
 )
 custom_hooks = [
     dict(type='mmimg2vec.SeededStepHook'),
@@ -40,6 +40,4 @@ log_level = 'INFO'
 # Images, masks and dropout are functions of this seed, whatever the number of workers and processes.
 randomness = dict(seed=0)
 load_from = None
-resume = (
-    False  # `--resume` on the command line goes on from the newest checkpoint of the work directory
-)
+resume = False  # `--resume` on the command line goes on from the newest checkpoint of the work directory

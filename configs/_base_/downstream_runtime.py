@@ -8,7 +8,7 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     # Written whole or not at all, so that a run may be killed at any moment.
-    checkpoint=dict(type='mmimg2vec.PlainCheckpointHook', interval=1, max_keep_ckpts=2),
+    checkpoint=dict(type='mmimg2vec.SafeCheckpointHook', interval=1, max_keep_ckpts=2),
     seeded_step=dict(type='mmimg2vec.SeededStepHook'),
     # Less than the whole backbone filled, annotations without images, or classes that are not the head's end the run
     # before its first step.
@@ -28,6 +28,4 @@ env_cfg = dict(
 log_level = 'INFO'
 randomness = dict(seed=0)
 load_from = None
-resume = (
-    False  # `--resume` on the command line goes on from the newest checkpoint of the work directory
-)
+resume = False  # `--resume` on the command line goes on from the newest checkpoint of the work directory

@@ -1,5 +1,5 @@
 """Ablation: ViT-B/16; 49 of 196 patches are hidden instead of 98;
-class token and hidden patches alone are compared.
+class token and masked patches alone are compared.
 
 Paper: arXiv 2211.09799, whose question it is. An ablation; not measured here.
 Run: bash tools/dist_train.sh configs/cae_v2/cae-v2_vit-base-p16_8xb256-amp-maskedpatches-mask25-coslr-300e_in1k.py 8

@@ -15,11 +15,7 @@ _base_ = [
 
 # 12 heads, as the official code has them at every width (DeiT's small ViT has 6).
 model = dict(
-    backbone=dict(
-        arch=dict(
-            _delete_=True, embed_dims=384, num_layers=12, num_heads=12, feedforward_channels=1536
-        )
-    ),
+    backbone=dict(arch=dict(_delete_=True, embed_dims=384, num_layers=12, num_heads=12, feedforward_channels=1536)),
     neck=dict(embed_dims=384, depth=1),
 )
 

@@ -15,11 +15,7 @@ _base_ = [
 
 # 12 heads, as the official code has them at every width (DeiT's tiny ViT has 3).
 model = dict(
-    backbone=dict(
-        arch=dict(
-            _delete_=True, embed_dims=192, num_layers=12, num_heads=12, feedforward_channels=768
-        )
-    ),
+    backbone=dict(arch=dict(_delete_=True, embed_dims=192, num_layers=12, num_heads=12, feedforward_channels=768)),
     neck=dict(embed_dims=96, depth=1),
 )
 

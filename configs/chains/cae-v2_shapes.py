@@ -47,7 +47,4 @@ def _with_layer_scale(stage):
     return stage
 
 
-stages = [
-    _changed[stage['name']] if stage['name'] in _changed else _with_layer_scale(stage)
-    for stage in _base_.stages
-]
+stages = [_changed[stage['name']] if stage['name'] in _changed else _with_layer_scale(stage) for stage in _base_.stages]

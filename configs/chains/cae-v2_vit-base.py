@@ -17,9 +17,7 @@ text, although no label of ImageNet was used.
 work_dir = 'work_dirs/chain/cae-v2_vit-base'
 
 _benchmarks = 'configs/cae_v2/benchmarks'
-_upernet = (
-    f'{_benchmarks}/segmentation/upernet_vit-base-p16_cae-v2-pre_8xb2-amp-160k_ade20k-512x512'
-)
+_upernet = f'{_benchmarks}/segmentation/upernet_vit-base-p16_cae-v2-pre_8xb2-amp-160k_ade20k-512x512'
 configs = dict(
     pretrain='configs/cae_v2/cae-v2_vit-base-p16_8xb256-amp-coslr-300e_in1k.py',
     knn=f'{_benchmarks}/classification/vit-base-p16_cae-v2-pre_8xb128-knn_in1k.py',
@@ -49,9 +47,6 @@ _attentive = dict(
     env=dict(IMG2VEC_BACKBONE='{pretrain}/backbone.pth'),
 )
 stages = [
-    *[
-        dict(_replaced(stage), **(_pretraining if stage['name'] == 'pretrain' else {}))
-        for stage in _base_.stages
-    ],
+    *[dict(_replaced(stage), **(_pretraining if stage['name'] == 'pretrain' else {})) for stage in _base_.stages],
     _attentive,
 ]

@@ -5,7 +5,7 @@
 
 _base_ = ['img2vec_shapes.py']
 
-title = 'From unlabelled images to classifier, detector and segmenter: the longer experiment'
+title = 'From unlabeled images to classifier, detector and segmenter: the longer experiment'
 work_dir = 'work_dirs/demo-long'
 
 _epochs = dict(teacher=32, pretrain=32, detect=8, segment=12, finetune=10)

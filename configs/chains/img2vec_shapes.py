@@ -3,7 +3,7 @@
 ``make demo`` runs it: python tools/chain.py configs/chains/img2vec_shapes.py
 """
 
-title = 'From unlabelled images to classifier, detector and segmenter'
+title = 'From unlabeled images to classifier, detector and segmenter'
 introduction = """
 A small vision transformer (ViT) is **pre-trained without labels** by Img2Vec: most of an image is hidden from it, and it
 predicts what a *teacher*, a small ResNet that was itself trained without labels, sees in the hidden parts. Then the same

@@ -10,7 +10,7 @@ title = 'CAE v2, MFF and MAE: what is supervised, how much is hidden, what fusio
 introduction = """
 The same small vision transformer is pre-trained in seven ways, each on the same images with the same crops, batch and number
 of steps. *CAE v2* predicts what a tiny CLIP, the teacher, sees in the **visible** patches, in the **hidden** ones or in
-**all**, with a quarter, a half or three quarters of the patches hidden. *MAE* predicts hidden pixels, and *MFF* does so from
+**all**, with a quarter, a half or three quarters of the patches hidden. *MAE* predicts masked pixels, and *MFF* does so from
 several blocks of the transformer. Then the frozen features are asked how well they tell ten classes apart; beside them those
 of the two transformers (CAE v2's has LayerScale) with random weights.
 

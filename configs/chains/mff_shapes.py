@@ -5,7 +5,7 @@ Run: python tools/chain.py configs/chains/mff_shapes.py
 
 _base_ = ['img2vec_shapes.py']
 
-title = 'From unlabelled images to classifier, detector and segmenter, by MFF'
+title = 'From unlabeled images to classifier, detector and segmenter, by MFF'
 introduction = """
 A small vision transformer (ViT) is **pre-trained without labels** by MFF: most of an image is hidden from it, and it predicts
 the pixels of the hidden parts from several of its blocks, fused. Then the same ViT is trained **with labels** for three
@@ -23,8 +23,4 @@ _pretrain = dict(
     config='configs/demo/mff_vit-tiny-p8_1xb128-coslr-8e_shapes.py',
     needs=['images'],
 )
-stages = [
-    _pretrain if stage['name'] == 'pretrain' else stage
-    for stage in _base_.stages
-    if stage['name'] != 'teacher'
-]
+stages = [_pretrain if stage['name'] == 'pretrain' else stage for stage in _base_.stages if stage['name'] != 'teacher']

@@ -7,7 +7,7 @@ _base_ = ['img2vec_vit-base.py']
 
 title = 'MFF ViT-B/16: ImageNet, COCO, ADE20K'
 introduction = """
-A ViT-B/16 is pre-trained by MFF on the images of ImageNet-1k without their labels: it predicts hidden pixels from several of
+A ViT-B/16 is pre-trained by MFF on the images of ImageNet-1k without their labels: it predicts masked pixels from several of
 its blocks. Then it becomes a classifier (ImageNet-1k), a detector (COCO) and a segmenter (ADE20K), each beside the same
 training from scratch.
 """
@@ -37,7 +37,4 @@ def _replaced(stage):
 
 
 _pretraining = dict(title='Pre-training: MFF, without labels')
-stages = [
-    dict(_replaced(stage), **(_pretraining if stage['name'] == 'pretrain' else {}))
-    for stage in _base_.stages
-]
+stages = [dict(_replaced(stage), **(_pretraining if stage['name'] == 'pretrain' else {})) for stage in _base_.stages]

@@ -116,10 +116,7 @@ stages = [
         # The configs that the students' runs left say which features each of them predicted.
         command=f'tools/analysis_tools/token_diversity.py {shapes}/imagenet/val --img-size 64 --patch-size 8 '
         '--batch-size 64 --device cpu --out {diversity} --teachers '
-        + ' '.join(
-            f'{name}={{student-{name}}}/img2vec_vit-tiny-p8_1xb128-coslr-8e_shapes.py'
-            for name in _teachers
-        ),
+        + ' '.join(f'{name}={{student-{name}}}/img2vec_vit-tiny-p8_1xb128-coslr-8e_shapes.py' for name in _teachers),
     ),
     dict(
         name='probe-untrained',

@@ -15,9 +15,7 @@ work_dir = 'work_dirs/demo/cae-v2'
 
 model = dict(
     type='mmimg2vec.CAEv2',
-    data_preprocessor=dict(
-        mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
-    ),
+    data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True),
     backbone=dict(
         type='mmimg2vec.MaskedVisionTransformer',
         arch=dict(embed_dims=128, num_layers=4, num_heads=4, feedforward_channels=512),
@@ -46,9 +44,7 @@ model = dict(
             patch_size=8,
             out_channels=64,
             activation='quick_gelu',
-            init_cfg=dict(
-                type='Pretrained', checkpoint='{{$IMG2VEC_CLIP:work_dirs/demo/clip/clip.pth}}'
-            ),
+            init_cfg=dict(type='Pretrained', checkpoint='{{$IMG2VEC_CLIP:work_dirs/demo/clip/clip.pth}}'),
         ),
     ),
 )

@@ -1,7 +1,7 @@
 """CLIP (arXiv 2103.00020) on Shapes: an image and a text tower, trained by contrast on the captions of the images.
 
 The teacher of cae-v2_vit-tiny-p8_1xb128-coslr-8e_shapes.py, from WORK_DIR/clip.pth in the layout of OpenAI's release. Unlike
-the demo's other teacher it has seen captions, which name the class, texture and colour of what the image shows. Logged
+the demo's other teacher it has seen captions, which name the class, texture and color of what the image shows. Logged
 on the images of `val`: `accuracy/top1`, classes told by texts alone. Measured figures: README.md of the project, "The other two methods".
 Run: python tools/train.py configs/demo/clip_vit-tiny-p8_1xb128-coslr-10e_shapes.py
 """
@@ -18,11 +18,11 @@ textures = [
     *('bricked', 'checked', 'dotted', 'grainy', 'hatched', 'plain', 'ringed', 'scaly', 'striped'),
     *('veined', 'wavy'),
 ]
-colours = [
+colors = [
     *('red', 'orange', 'yellow', 'green', 'turquoise', 'blue', 'purple', 'pink', 'brown', 'grey'),
 ]
 # All words that Shapes' captions are made of: "a bricked brown house on a wavy ground".
-vocabulary = ['a', 'on', 'ground', *classes, *textures, *colours]
+vocabulary = ['a', 'on', 'ground', *classes, *textures, *colors]
 
 model = dict(
     type='mmimg2vec.CLIP',
@@ -38,13 +38,9 @@ model = dict(
         patch_size=8,
         out_channels=64,
     ),
-    text_encoder=dict(
-        vocabulary=vocabulary, embed_dims=64, num_layers=2, num_heads=4, context_length=12
-    ),
+    text_encoder=dict(vocabulary=vocabulary, embed_dims=64, num_layers=2, num_heads=4, context_length=12),
     classes=classes,
-    templates=[
-        f'a {texture} {colour} {{}} on a plain ground' for texture in textures for colour in colours
-    ],
+    templates=[f'a {texture} {color} {{}} on a plain ground' for texture in textures for color in colors],
 )
 
 _captioned = dict(

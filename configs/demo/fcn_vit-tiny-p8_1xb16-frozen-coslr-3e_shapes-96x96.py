@@ -38,7 +38,5 @@ optim_wrapper = dict(
     dtype='float32',
     optimizer=dict(type='AdamW', lr=1e-2, weight_decay=0.0),
 )
-param_scheduler = [
-    dict(type='CosineAnnealingLR', begin=0, end=max_epochs, convert_to_iter_based=True)
-]
+param_scheduler = [dict(type='CosineAnnealingLR', begin=0, end=max_epochs, convert_to_iter_based=True)]
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)

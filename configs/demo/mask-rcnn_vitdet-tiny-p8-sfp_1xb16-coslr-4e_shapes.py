@@ -13,9 +13,7 @@ work_dir = 'work_dirs/demo/detect'
 size = (96, 96)
 channels = 48
 strides = [4, 8, 16]
-_roi = dict(
-    type='SingleRoIExtractor', out_channels=channels, featmap_strides=strides, finest_scale=28
-)
+_roi = dict(type='SingleRoIExtractor', out_channels=channels, featmap_strides=strides, finest_scale=28)
 
 model = dict(
     type='MaskRCNN',
@@ -53,18 +51,14 @@ model = dict(
         type='RPNHead',
         in_channels=channels,
         feat_channels=channels,
-        anchor_generator=dict(
-            type='AnchorGenerator', scales=[8], ratios=[0.7, 1.4], strides=strides
-        ),
+        anchor_generator=dict(type='AnchorGenerator', scales=[8], ratios=[0.7, 1.4], strides=strides),
         bbox_coder=dict(type='DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=[1.0] * 4),
         loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=True, loss_weight=1.0),
         loss_bbox=dict(type='L1Loss', loss_weight=1.0),
     ),
     roi_head=dict(
         type='StandardRoIHead',
-        bbox_roi_extractor=dict(
-            **_roi, roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=1)
-        ),
+        bbox_roi_extractor=dict(**_roi, roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=1)),
         bbox_head=dict(
             type='Shared2FCBBoxHead',
             in_channels=channels,
@@ -80,9 +74,7 @@ model = dict(
             loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
             loss_bbox=dict(type='L1Loss', loss_weight=1.0),
         ),
-        mask_roi_extractor=dict(
-            **_roi, roi_layer=dict(type='RoIAlign', output_size=14, sampling_ratio=1)
-        ),
+        mask_roi_extractor=dict(**_roi, roi_layer=dict(type='RoIAlign', output_size=14, sampling_ratio=1)),
         mask_head=dict(
             type='FCNMaskHead',
             num_convs=2,

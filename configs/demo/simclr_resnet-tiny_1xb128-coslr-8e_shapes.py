@@ -46,7 +46,7 @@ model = dict(
 )
 
 train_dataloader = dict(
-    num_workers=2,  # two views with colour jitter cost as much as the network
+    num_workers=2,  # two views with color jitter cost as much as the network
     dataset=dict(
         dataset=dict(
             pipeline=[

@@ -1,4 +1,4 @@
-"""Img2Vec, ViT-B/16, on unlabelled images of your own, one GPU.
+"""Img2Vec, ViT-B/16, on unlabeled images of your own, one GPU.
 
 Paper: arXiv 2304.12535. Not measured here.
 The folder of images: `images` in _base_/datasets/own_images_masked.py, or the environment variable IMG2VEC_IMAGES.

@@ -1,4 +1,4 @@
-"""Ablation: whitened targets (decorrelated over the batch) instead of normalised ones.
+"""Ablation: whitened targets (decorrelated over the batch) instead of normalized ones.
 
 Paper: arXiv 2304.12535. An ablation; not measured here.
 Run: bash tools/dist_train.sh configs/img2vec/img2vec_vit-base-p16_8xb256-amp-whitetarget-coslr-300e_in1k.py 8
@@ -6,4 +6,4 @@ Run: bash tools/dist_train.sh configs/img2vec/img2vec_vit-base-p16_8xb256-amp-wh
 
 _base_ = ['img2vec_vit-base-p16_8xb256-amp-coslr-300e_in1k.py']
 
-model = dict(target_generator=dict(normalisation='whiten'))
+model = dict(target_generator=dict(normalization='whiten'))

@@ -1,4 +1,4 @@
-"""Img2Vec, ViT-S/16, on unlabelled images of your own, one GPU.
+"""Img2Vec, ViT-S/16, on unlabeled images of your own, one GPU.
 
 Paper: arXiv 2304.12535. Not measured here.
 The folder of images: `images` in _base_/datasets/own_images_masked.py, or the environment variable IMG2VEC_IMAGES.
@@ -8,6 +8,4 @@ Run: python tools/train.py configs/img2vec/img2vec_vit-small-p16_1xb256-amp-cosl
 
 _base_ = ['img2vec_vit-base-p16_1xb256-amp-coslr-300e_own-images.py']
 
-model = dict(
-    backbone=dict(arch='deit-small')
-)  # 384 wide, as in the literature; mmpretrain's 'small' is another one
+model = dict(backbone=dict(arch='deit-small'))  # 384 wide, as in the literature; mmpretrain's 'small' is another one

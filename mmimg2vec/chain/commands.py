@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmimg2vec.chain.plan import Chain, Stage
-from mmimg2vec.engine.command_line import Options, option_text
+from mmimg2vec.utils.config import Options, option_text
 
 LAUNCHERS = ('none', 'pytorch', 'slurm')
 
@@ -33,13 +33,9 @@ class Launch:
 
 def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the scripts that run chains: which stages, started by what, and changes of the chain config."""
-    parser.add_argument(
-        '--only', nargs='+', default=[], metavar='STAGE', help='run these stages alone'
-    )
+    parser.add_argument('--only', nargs='+', default=[], metavar='STAGE', help='run these stages alone')
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='what starts a stage')
-    parser.add_argument(
-        '--gpus', type=int, help="processes of each stage in place of the chain config's"
-    )
+    parser.add_argument('--gpus', type=int, help="processes of each stage in place of the chain config's")
     parser.add_argument('--partition', default='', help='Slurm partition')
     parser.add_argument(
         '--cfg-options',

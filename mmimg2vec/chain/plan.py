@@ -28,8 +28,8 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmimg2vec.engine.command_line import load_config, option_text
 from mmimg2vec.errors import UserError
+from mmimg2vec.utils.config import load_config, option_text
 
 _NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.-]*')
 _PLACEHOLDER = re.compile(r'\{([^{}]*)\}')
@@ -188,20 +188,14 @@ _KEYS = {
 }
 
 
-def _read_stage(
-    filename: str, entry: Any, cfg: Config, folder: Path, seed: int, earlier: list[Stage]
-) -> Stage:
+def _read_stage(filename: str, entry: Any, cfg: Config, folder: Path, seed: int, earlier: list[Stage]) -> Stage:
     name = entry.get('name', '') if isinstance(entry, dict) else ''
     where = f'{filename}: stage "{name}"'
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise UserError(
-            f'{where}: every stage needs a name of letters, digits, "-", "_" and "." (its folder)'
-        )
+        raise UserError(f'{where}: every stage needs a name of letters, digits, "-", "_" and "." (its folder)')
     unknown = set(entry) - _KEYS
     if unknown:
-        raise UserError(
-            f'{where}: unknown key "{sorted(unknown)[0]}"; a stage has: {", ".join(sorted(_KEYS))}'
-        )
+        raise UserError(f'{where}: unknown key "{sorted(unknown)[0]}"; a stage has: {", ".join(sorted(_KEYS))}')
     if (entry.get('config') is None) == (entry.get('command') is None):
         raise UserError(f'{where}: give it a config to train, or a command, and not both')
     names = [stage.name for stage in earlier]
@@ -235,14 +229,10 @@ def _read_stage(
         title=entry.get('title', name),
         config=entry.get('config'),
         command=None if command is None else tuple(fill(command)),
-        env={
-            key: str(value)
-            for key, value in fill({**cfg.get('env', {}), **entry.get('env', {})}).items()
-        },
+        env={key: str(value) for key, value in fill({**cfg.get('env', {}), **entry.get('env', {})}).items()},
         # The seed alone is a number there, for options that take one.
         options={
-            key: seed if value == '{seed}' else fill(value)
-            for key, value in _plain(entry.get('options', {})).items()
+            key: seed if value == '{seed}' else fill(value) for key, value in _plain(entry.get('options', {})).items()
         },
         gpus=entry.get('gpus', cfg.get('gpus', 1)),
         needs=tuple(dict.fromkeys(needs)),
@@ -279,9 +269,7 @@ def _check_types(where: str, entry: dict) -> None:
     for key, kinds in _TYPES.items():
         value = entry.get(key)
         if value is not None and not isinstance(value, kinds):
-            names = ' or '.join(
-                k.__name__ for k in (kinds if isinstance(kinds, tuple) else (kinds,))
-            )
+            names = ' or '.join(k.__name__ for k in (kinds if isinstance(kinds, tuple) else (kinds,)))
             raise UserError(f'{where}: {key}={value!r} should be of type {names}')
     if entry.get('gpus', 1) < 1:
         raise UserError(f'{where}: gpus={entry["gpus"]} should be 1 or more')
@@ -300,14 +288,10 @@ def _plain(value: Any) -> Any:
     return value.to_dict() if hasattr(value, 'to_dict') else value
 
 
-def _read_differences(
-    filename: str, pairs: Any, stages: list[Stage]
-) -> tuple[tuple[str, str], ...]:
+def _read_differences(filename: str, pairs: Any, stages: list[Stage]) -> tuple[tuple[str, str], ...]:
     names = [stage.name for stage in stages]
     if pairs and any(stage.baseline_of for stage in stages):
-        raise UserError(
-            f'{filename}: differences take the place of baseline_of: name the pairs there alone'
-        )
+        raise UserError(f'{filename}: differences take the place of baseline_of: name the pairs there alone')
     for pair in pairs:
         if not isinstance(pair, list | tuple) or len(pair) != 2:
             raise UserError(f'{filename}: differences={pair!r} should be pairs of names of stages')
@@ -322,6 +306,4 @@ def _check_baselines(filename: str, stages: list[Stage]) -> None:
     for stage in stages:
         for other in stage.baseline_of:
             if other not in names:
-                raise UserError(
-                    f'{filename}: stage "{stage.name}" is the baseline of "{other}", which is no stage'
-                )
+                raise UserError(f'{filename}: stage "{stage.name}" is the baseline of "{other}", which is no stage')

@@ -15,9 +15,7 @@ from mmimg2vec.datasets.checks import check_dataset_config
 from mmimg2vec.errors import UserError
 
 
-def check_chain(
-    chain: Chain, launch: Launch, only: tuple[str, ...] = (), redo: tuple[str, ...] = ()
-) -> list[str]:
+def check_chain(chain: Chain, launch: Launch, only: tuple[str, ...] = (), redo: tuple[str, ...] = ()) -> list[str]:
     """Look for everything that any unfinished stage will need.
 
     Args:
@@ -72,9 +70,7 @@ def _check_command(stage: Stage, made: list[Path]) -> list[str]:
     return problems
 
 
-def _check_config(
-    stage: Stage, config: str, made: list[Path], checkpoints: bool = True
-) -> list[str]:
+def _check_config(stage: Stage, config: str, made: list[Path], checkpoints: bool = True) -> list[str]:
     try:
         cfg = read_config(stage, config)
     except UserError as error:
@@ -91,9 +87,7 @@ def _check_config(
     for path, checkpoint in _checkpoints(cfg._cfg_dict):
         if '://' in checkpoint or _below(checkpoint, made) or Path(checkpoint).is_file():
             continue
-        problems.append(
-            f'no checkpoint {checkpoint}: train it first, or name another file ({path} of {config})'
-        )
+        problems.append(f'no checkpoint {checkpoint}: train it first, or name another file ({path} of {config})')
     return problems
 
 

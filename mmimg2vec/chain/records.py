@@ -15,8 +15,8 @@ from typing import Any
 from mmengine.config import Config
 
 from mmimg2vec.chain.plan import Chain, Stage
-from mmimg2vec.engine.command_line import load_config
 from mmimg2vec.errors import UserError
+from mmimg2vec.utils.config import load_config
 
 _RECORD = 'stage.json'
 _CLOCK = 'seconds.json'

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mmimg2vec.chain.commands import Launch, as_typed, stage_command
-from mmimg2vec.chain.leftovers import end_leftovers, mark
 from mmimg2vec.chain.logs import last_words, progress
+from mmimg2vec.chain.orphans import end_orphans, mark
 from mmimg2vec.chain.plan import Chain, Stage
 from mmimg2vec.chain.records import (
     check_begun,
@@ -108,7 +108,7 @@ def run_chain(
     for name in redo:
         chain[name]
     with _lock(chain.work_dir):
-        if left := end_leftovers(chain.work_dir):
+        if left := end_orphans(chain.work_dir):
             say(f'{len(left)} processes of an earlier start were still there, and were ended')
         for name in redo:
             say(f'to be done again: {", ".join(set_aside(chain, name))}')
@@ -125,9 +125,7 @@ def run_chain(
         for stage in waiting:
             missing = [name for name in stage.needs if name not in names]
             if missing:
-                raise UserError(
-                    f'stage {stage.name} needs {missing[0]}, which is not finished: name it in --only too'
-                )
+                raise UserError(f'stage {stage.name} needs {missing[0]}, which is not finished: name it in --only too')
         return _run(chain, waiting, finished, launch, say, report_every)
 
 

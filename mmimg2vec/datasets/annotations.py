@@ -13,9 +13,7 @@ from PIL import Image
 from mmimg2vec.errors import UserError
 
 # The heads of mmpretrain, mmdet and mmseg that are as wide as the class list; a region proposal head has one class.
-_CLASS_HEAD = re.compile(
-    r'(?:^|\.)(?:head|decode_head|auxiliary_head|bbox_head|mask_head)(?:\.\d+)?$'
-)
+_CLASS_HEAD = re.compile(r'(?:^|\.)(?:head|decode_head|auxiliary_head|bbox_head|mask_head)(?:\.\d+)?$')
 
 
 def is_class_head(name: str) -> bool:
@@ -38,14 +36,10 @@ def coco_categories(ann_file: str | Path) -> dict[int, str]:
                     if found is not None and all('id' in c and 'name' in c for c in found):
                         return {category['id']: category['name'] for category in found}
                     position = content.rfind(b'"categories"', 0, position)
-    raise UserError(
-        f'{ann_file} has no list of categories: name an annotation file in COCO format as ann_file'
-    )
+    raise UserError(f'{ann_file} has no list of categories: name an annotation file in COCO format as ann_file')
 
 
-def category_problem(
-    names: Sequence[str], classes: Sequence[str], ann_file: str | Path
-) -> str | None:
+def category_problem(names: Sequence[str], classes: Sequence[str], ann_file: str | Path) -> str | None:
     """What mmdet would do wrong with these categories in silence, or None.
 
     It leaves out a class that the file does not have, and numbers the others in the order of the file, whatever the

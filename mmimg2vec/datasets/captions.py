@@ -29,9 +29,7 @@ class CaptionDataset(CustomDataset):
         DataError: The file is missing or no such JSON, an image has no caption, or a caption has another word.
     """
 
-    def __init__(
-        self, caption_file: str, vocabulary: Sequence[str] | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, caption_file: str, vocabulary: Sequence[str] | None = None, **kwargs: Any) -> None:
         self.caption_file = caption_file
         self.vocabulary = None if vocabulary is None else frozenset(vocabulary)
         super().__init__(**kwargs)
@@ -45,9 +43,7 @@ class CaptionDataset(CustomDataset):
             name = osp.relpath(sample['img_path'], self.img_prefix).replace(osp.sep, '/')
             entry = captions.get(name)
             if not isinstance(entry, dict) or not isinstance(entry.get('caption'), str):
-                raise DataError(
-                    f'{path} has no caption of {name}: add one, or name the caption_file of these images'
-                )
+                raise DataError(f'{path} has no caption of {name}: add one, or name the caption_file of these images')
             self._check_words(entry['caption'], name, path)
             sample['caption'] = entry['caption']
         return samples

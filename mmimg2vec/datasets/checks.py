@@ -89,9 +89,7 @@ def check_classes(datasets: Mapping[str, Any], heads: Mapping[str, int]) -> None
         )
 
 
-def check_dataset(
-    dataset: Any, where: str, max_files: int = 1000, num_classes: int | None = None
-) -> None:
+def check_dataset(dataset: Any, where: str, max_files: int = 1000, num_classes: int | None = None) -> None:
     """Check that a dataset is not empty and that its annotations match its images.
 
     - image files, and maps of a segmentation dataset, are there (``max_files`` of them), and there is no map without
@@ -213,7 +211,7 @@ def _check_map(info: dict, dataset: Any, where: str) -> None:
         raise UserError(f'{path} is no readable image ({error}): replace it') from error
     if values.ndim != 2:
         raise UserError(
-            f'{path} in the dataset of {where} is a colour picture, not a map of class numbers: convert the maps to '
+            f'{path} in the dataset of {where} is a color picture, not a map of class numbers: convert the maps to '
             'one channel'
         )
     size = image_size(info['img_path']) if _is_local_file(info.get('img_path')) else None

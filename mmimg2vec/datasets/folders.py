@@ -45,7 +45,7 @@ def build_dataset(dataset: Any, registry: Registry, config_key: str) -> Any:
             raise UserError(f'no images in {cure}{_other_files(dataset, config_key)}') from error
         if 'number of subfolders' in str(error).lower():
             raise UserError(
-                f'{" ".join(str(error).split())} For unlabelled images set with_label=False ({cure})'
+                f'{" ".join(str(error).split())} For unlabeled images set with_label=False ({cure})'
             ) from error
         raise
     if len(built) == 0:
@@ -89,9 +89,7 @@ def _other_files(dataset: dict, config_key: str) -> str:
     if not endings:
         return ''
     ending, count = endings.most_common(1)[0]
-    return (
-        f"; it holds {count} files {ending}: to read them set {config_key}.extensions=['{ending}']"
-    )
+    return f"; it holds {count} files {ending}: to read them set {config_key}.extensions=['{ending}']"
 
 
 def _cure(config_key: str) -> str:
@@ -102,17 +100,11 @@ def _where(dataset: dict) -> str:
     prefix = dataset.get('data_prefix') or dataset.get('split') or ''
     if isinstance(prefix, dict):
         prefix = prefix.get('img_path') or prefix.get('img') or ''
-    return (
-        _join(dataset.get('data_root') or '', prefix) or dataset.get('ann_file') or dataset['type']
-    )
+    return _join(dataset.get('data_root') or '', prefix) or dataset.get('ann_file') or dataset['type']
 
 
 def _join(root: str, path: str) -> str:
-    return (
-        osp.join(osp.expanduser(str(root)), osp.expanduser(str(path)))
-        if path
-        else osp.expanduser(str(root))
-    )
+    return osp.join(osp.expanduser(str(root)), osp.expanduser(str(path))) if path else osp.expanduser(str(root))
 
 
 def _is_local(path: str) -> bool:

@@ -46,9 +46,7 @@ class SeededSampler(DefaultSampler):
         DataError: There are fewer samples than ranks and ``round_up`` is False.
     """
 
-    def __init__(
-        self, dataset: Sized, shuffle: bool = True, seed: int | None = None, round_up: bool = False
-    ) -> None:
+    def __init__(self, dataset: Sized, shuffle: bool = True, seed: int | None = None, round_up: bool = False) -> None:
         super().__init__(dataset, shuffle=shuffle, seed=seed, round_up=round_up)
         if not round_up:
             # The parent gives some ranks one more than others here, and the longer ranks would wait for ever.

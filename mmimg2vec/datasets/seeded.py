@@ -92,9 +92,7 @@ class SeededDataset:
         UserError: The data folder or the annotation file is missing or empty.
     """
 
-    def __init__(
-        self, dataset: dict | BaseDataset, config_key: str = 'train_dataloader.dataset.dataset'
-    ) -> None:
+    def __init__(self, dataset: dict | BaseDataset, config_key: str = 'train_dataloader.dataset.dataset') -> None:
         self.dataset = build_dataset(dataset, ROOT_DATASETS, config_key)
         self.unreadable_log: str | None = None
         self._reported: set[str] = set()
@@ -118,8 +116,7 @@ class SeededDataset:
                     unreadable = error
             self._report(unreadable)
         raise DataError(
-            f'{_MAX_REPLACEMENTS} images in a row are unreadable, the last of them {unreadable}: '
-            'check the data folder'
+            f'{_MAX_REPLACEMENTS} images in a row are unreadable, the last of them {unreadable}: check the data folder'
         )
 
     def full_init(self) -> None:

@@ -112,9 +112,7 @@ def rank_variables(launcher: str, environment: Mapping[str, str]) -> MutableMapp
             f'--launcher {launcher} but {missing[0]} is not set: start it with {starter[launcher]}, '
             'or leave --launcher out for a single process'
         )
-    address = environment.get('MASTER_ADDR') or (
-        _first_slurm_host(environment) if launcher == 'slurm' else '127.0.0.1'
-    )
+    address = environment.get('MASTER_ADDR') or (_first_slurm_host(environment) if launcher == 'slurm' else '127.0.0.1')
     return {
         'RANK': environment[names[0]],
         'WORLD_SIZE': environment[names[1]],
@@ -130,6 +128,4 @@ def _first_slurm_host(environment: Mapping[str, str]) -> str:
         listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         return listed.split()[0]
     except (OSError, subprocess.CalledProcessError, IndexError) as error:
-        raise UserError(
-            f'the first Slurm node cannot be found ({error}): set MASTER_ADDR'
-        ) from error
+        raise UserError(f'the first Slurm node cannot be found ({error}): set MASTER_ADDR') from error

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader
 
 from mmimg2vec.datasets import DrawKey, SeededDataset
-from mmimg2vec.engine.unwrap import unwrapped
 from mmimg2vec.errors import UserError
 from mmimg2vec.registry import LOOPS
+from mmimg2vec.utils.distributed import unwrapped
 
 # Samples that are looked at before training starts: enough to see most that differ from one another.
 _LOOKED_AT = 4
@@ -147,9 +147,7 @@ class EndlessBatches:
 
     def _begin_epoch(self) -> None:
         self.batches.sampler.set_epoch(self.epoch)
-        self.iterator = iter(
-            self.dataloader
-        )  # with several workers this asks for the first batches
+        self.iterator = iter(self.dataloader)  # with several workers this asks for the first batches
 
 
 class _LaterBatches:

@@ -1,4 +1,4 @@
-"""Frozen features of labelled images."""
+"""Frozen features of labeled images."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from mmengine.dist import all_gather, get_world_size
 from torch import Tensor, nn
 
-from mmimg2vec.engine.unwrap import unwrapped
 from mmimg2vec.errors import UserError
+from mmimg2vec.utils.distributed import unwrapped
 
 # Names of the ways to pool, and what they mean in a log.
 POOLS = {'cls': 'cls_token', 'mean': 'patch_mean'}
@@ -70,9 +70,7 @@ def pool_tokens(tokens: Tensor, pool: str) -> Tensor:
         raise UserError(f'pool={pool!r} is unknown: set one of {", ".join(POOLS)}')
     if pool == 'cls':
         if tokens.ndim != 3:
-            raise UserError(
-                f"pool='cls' needs a class token, the features are {tuple(tokens.shape)}: set pool='mean'"
-            )
+            raise UserError(f"pool='cls' needs a class token, the features are {tuple(tokens.shape)}: set pool='mean'")
         return tokens[:, 0]
     if tokens.ndim == 3:
         return tokens[:, 1:].mean(1)

@@ -1,4 +1,4 @@
-"""Accuracy of a weighted nearest-neighbour classifier on frozen features."""
+"""Accuracy of a weighted nearest-neighbor classifier on frozen features."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def knn_accuracy(
         bank_labels: int64 (N,).
         query: (M, C) features that are classified, on the device of ``bank``.
         query_labels: int64 (M,).
-        k: Number of neighbours; all of the bank where it is smaller.
+        k: Number of neighbors; all of the bank where it is smaller.
         temperature: Small values let the nearest decide.
         chunk_size: Queries compared at once; bounds the memory.
 
@@ -35,10 +35,10 @@ def knn_accuracy(
     num_classes = int(max(bank_labels.max(), query_labels.max())) + 1
     correct = 0
     for chunk, labels in zip(query.split(chunk_size), query_labels.split(chunk_size), strict=True):
-        similarity, neighbours = (chunk @ bank.T).topk(min(k, len(bank)), dim=1)  # (B, k)
+        similarity, neighbors = (chunk @ bank.T).topk(min(k, len(bank)), dim=1)  # (B, k)
         # The largest weight is one: no overflow, whatever the temperature.
         weights = ((similarity - similarity[:, :1]) / temperature).exp()
         votes = weights.new_zeros(len(chunk), num_classes)
-        votes.scatter_add_(1, bank_labels[neighbours], weights)
+        votes.scatter_add_(1, bank_labels[neighbors], weights)
         correct += int((votes.argmax(1) == labels).sum())
     return 100 * correct / len(query)

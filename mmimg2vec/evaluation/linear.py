@@ -13,10 +13,10 @@ def fit_linear(
     """Multinomial logistic regression by L-BFGS from zero.
 
     Minimises mean cross-entropy + l2 / 2 * ||W||^2; the bias is not penalised. With l2 > 0 the problem is strictly
-    convex in W: the result does not depend on an initialisation, an order of samples or a learning rate.
+    convex in W: the result does not depend on an initialization, an order of samples or a learning rate.
 
     Args:
-        features: (N, C); standardise them first.
+        features: (N, C); standardize them first.
         labels: int64 (N,).
         num_classes: K.
         l2: Strength of the penalty, per sample.
@@ -57,7 +57,7 @@ def linear_accuracy(
 ) -> float:
     """Top-1 accuracy of logistic regression on frozen features (the project's choice of a quick linear probe).
 
-    The features are standardised by the mean and standard deviation of ``train``. It ranks features as the usual probe
+    The features are standardized by the mean and standard deviation of ``train``. It ranks features as the usual probe
     (SGD over augmented images) does, in seconds; its numbers are not those of papers.
 
     Args:

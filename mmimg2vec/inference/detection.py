@@ -49,9 +49,7 @@ class Inferencer(DetInferencer):
                 'bbox': [round(value, 2) for value in bbox],
                 **({} if mask is None else {'mask': mask}),
             }
-            for label, score, bbox, mask in zip(
-                found['labels'], found['scores'], found['bboxes'], masks, strict=True
-            )
+            for label, score, bbox, mask in zip(found['labels'], found['scores'], found['bboxes'], masks, strict=True)
             if score > score_threshold
         ]
         return {'objects': objects}, result['visualization'][0], None

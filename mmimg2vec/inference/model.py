@@ -52,10 +52,8 @@ def fill(model: nn.Module, checkpoint: Mapping[str, Any], source: str) -> None:
         raise UserError(f'{source} is of another model than the config: {", ".join(found)}; {cure}')
 
 
-def dataset_meta(
-    cfg: Config, checkpoint: Mapping[str, Any], datasets: Registry, model: nn.Module
-) -> dict[str, Any]:
-    """Class names and colours.
+def dataset_meta(cfg: Config, checkpoint: Mapping[str, Any], datasets: Registry, model: nn.Module) -> dict[str, Any]:
+    """Class names and colors.
 
     Args:
         cfg: Config; its test dataset tells what the checkpoint does not.
@@ -64,7 +62,7 @@ def dataset_meta(
         model: Its heads say how many classes there are; they are numbered where nothing names them.
 
     Returns:
-        ``classes``, and ``palette``, an RGB colour each.
+        ``classes``, and ``palette``, an RGB color each.
 
     Raises:
         UserError: The number of names is not that of the head.
@@ -87,16 +85,16 @@ def dataset_meta(
         )
     palette = meta.get('palette')
     if not isinstance(palette, (list, tuple)) or len(palette) < len(classes):
-        palette = distinct_colours(len(classes))
-    return {'classes': classes, 'palette': [tuple(colour) for colour in palette]}
+        palette = distinct_colors(len(classes))
+    return {'classes': classes, 'palette': [tuple(color) for color in palette]}
 
 
-def distinct_colours(count: int) -> list[tuple[int, int, int]]:
-    """RGB colours whose hues are far apart, the same ones each time."""
+def distinct_colors(count: int) -> list[tuple[int, int, int]]:
+    """RGB colors whose hues are far apart, the same ones each time."""
     # Steps of the golden ratio never come close to an earlier hue.
     hues = [(index * 0.61803398875) % 1 for index in range(count)]
-    colours = [colorsys.hsv_to_rgb(hue, 0.75, 0.95) for hue in hues]
-    return [tuple(round(255 * value) for value in colour) for colour in colours]
+    colors = [colorsys.hsv_to_rgb(hue, 0.75, 0.95) for hue in hues]
+    return [tuple(round(255 * value) for value in color) for color in colors]
 
 
 def inner_dataset(cfg: Config) -> dict[str, Any]:
@@ -116,8 +114,7 @@ def path_pipeline(cfg: Config) -> Compose:
     transforms = [
         transform
         for transform in inner_dataset(cfg)['pipeline']
-        if not transform['type'].split('.')[-1].startswith('Load')
-        or 'Image' in transform['type'].split('.')[-1]
+        if not transform['type'].split('.')[-1].startswith('Load') or 'Image' in transform['type'].split('.')[-1]
     ]
     return Compose([_as_sample, *transforms])
 

@@ -14,10 +14,10 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 
-from mmimg2vec.engine.command_line import load_config
+from mmimg2vec.datasets.image_files import find_images, unreadable
 from mmimg2vec.environment import require
 from mmimg2vec.errors import UserError
-from mmimg2vec.inference.images import find_images, unreadable
+from mmimg2vec.utils.config import load_config
 
 # default_scope of a config -> task (a module of this package), distribution of the library.
 _TASKS = {

@@ -28,9 +28,7 @@ class Inferencer(MMSegInferencer):
         super().__init__(cfg, checkpoint, device=device)
         self.show_progress = False  # no argument of the original distribution
 
-    def predict(
-        self, path: str, score_threshold: float
-    ) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    def predict(self, path: str, score_threshold: float) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
         """Name the class of each pixel of an image.
 
         Args:

@@ -19,12 +19,12 @@ from mmimg2vec.models.necks import (
 from mmimg2vec.models.target_generators import (
     BackboneTargetGenerator,
     CLIPTargetGenerator,
-    CLIPVisionTower,
     PixelTargetGenerator,
     TargetGenerator,
-    TimmTeacher,
-    TransformersTeacher,
 )
+from mmimg2vec.models.teachers.clip_tower import CLIPVisionTower
+from mmimg2vec.models.teachers.timm_teacher import TimmTeacher
+from mmimg2vec.models.teachers.transformers_teacher import TransformersTeacher
 
 __all__ = [
     'CLIP',

@@ -9,18 +9,18 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from mmimg2vec.errors import UserError
-from mmimg2vec.models.utils import count_hidden
+from mmimg2vec.models.utils import count_masked
 from mmimg2vec.registry import MODELS
 
 
 @MODELS.register_module()
 class MaskedImagePreprocessor(BaseDataPreprocessor):
-    """Checks the masks on the host, moves the batch to the device, normalises there.
+    """Checks the masks on the host, moves the batch to the device, normalizes there.
 
     Images travel as uint8, a quarter of their bytes as float32. Any number of channels.
 
     Args:
-        mean: Mean per channel, in the images' own units (grey levels), after the change to RGB.
+        mean: Mean per channel, in the images' own units (gray levels), after the change to RGB.
         std: Standard deviation per channel, likewise.
         to_rgb: Turn the files' BGR into RGB: the first and the third channel of images of three or more change places.
         non_blocking: Do not wait for the copy to the device (with ``pin_memory`` of the dataloader).
@@ -38,9 +38,7 @@ class MaskedImagePreprocessor(BaseDataPreprocessor):
     ) -> None:
         super().__init__(non_blocking=non_blocking)
         if (mean is None) != (std is None) or (mean is not None and len(mean) != len(std)):
-            raise UserError(
-                f'data_preprocessor: mean={mean} and std={std} need one value per channel each'
-            )
+            raise UserError(f'data_preprocessor: mean={mean} and std={std} need one value per channel each')
         self.to_rgb = to_rgb
         self.register_buffer('mean', _per_channel(mean), persistent=False)
         self.register_buffer('std', _per_channel(std), persistent=False)
@@ -54,10 +52,10 @@ class MaskedImagePreprocessor(BaseDataPreprocessor):
             training: Not used.
 
         Returns:
-            The same keys with normalised float32 ``inputs``, and ``num_hidden`` (int) beside ``mask``.
+            The same keys with normalized float32 ``inputs``, and ``num_masked`` (int) beside ``mask``.
 
         Raises:
-            UserError: Masks of another form, with uneven counts or without a hidden patch, or images of another number of
+            UserError: Masks of another form, with uneven counts or without a masked patch, or images of another number of
                 channels.
         """
         data = dict(data)
@@ -65,16 +63,14 @@ class MaskedImagePreprocessor(BaseDataPreprocessor):
             data['inputs'] = torch.stack(tuple(data['inputs']))
         if 'mask' in data:
             # Before the batch goes to the device: reading a number there would make the host wait.
-            data['num_hidden'] = count_hidden(data['mask'])
-            if data['num_hidden'] == 0:
-                raise UserError(
-                    'the masks hide no patch: raise the mask_ratio of the mask transform'
-                )
+            data['num_masked'] = count_masked(data['mask'])
+            if data['num_masked'] == 0:
+                raise UserError('the masks hide no patch: raise the mask_ratio of the mask transform')
         data = self.cast_data(data)
-        data['inputs'] = self._normalise(data['inputs'])
+        data['inputs'] = self._normalize(data['inputs'])
         return data
 
-    def _normalise(self, images: Tensor) -> Tensor:
+    def _normalize(self, images: Tensor) -> Tensor:
         if self.to_rgb and images.shape[1] >= 3:
             images = torch.cat((images[:, :3].flip(1), images[:, 3:]), dim=1)
         images = images.float()

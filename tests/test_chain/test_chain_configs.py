@@ -58,9 +58,7 @@ def test_every_method_goes_the_whole_way(method, size):
     for stage in found.stages:
         if 'scratch' in stage.name:
             assert 'pretrain' not in stage.needs and 'IMG2VEC_BACKBONE' not in stage.env
-        elif stage.name.removesuffix('-ms') in {*tasks, 'knn', 'linear', 'probe', 'attentive'} - {
-            'pretrain'
-        }:
+        elif stage.name.removesuffix('-ms') in {*tasks, 'knn', 'linear', 'probe', 'attentive'} - {'pretrain'}:
             assert stage.env['IMG2VEC_BACKBONE'] == 'work/pretrain/backbone.pth'
             assert 'pretrain' in stage.needs
     if size == 'vit-base':
@@ -68,9 +66,7 @@ def test_every_method_goes_the_whole_way(method, size):
         for stage in found.stages:
             words = [stage.config or '', *(stage.command or ())]
             assert all(
-                word.startswith(f'configs/{folder}/')
-                for word in words
-                if word.endswith('.py') and 'configs' in word
+                word.startswith(f'configs/{folder}/') for word in words if word.endswith('.py') and 'configs' in word
             )
 
 

@@ -55,9 +55,7 @@ def run(*command, **more):
 
 def kill_when(command, path, pattern):
     """Start a chain, and kill it without warning as soon as a file appears."""
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    process = subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     deadline = time.monotonic() + 300
     while not list(path.glob(pattern)) and time.monotonic() < deadline:
         assert process.poll() is None, process.stdout.read().decode()[-3000:]
@@ -134,9 +132,7 @@ def check_run(work_dir):
     )
     exported = torch.load(work_dir / 'backbone.pth', weights_only=True)['state_dict']
     for state in (checkpoint['state_dict'], exported):
-        backbone = {
-            k.removeprefix('backbone.'): v for k, v in state.items() if k.startswith('backbone.')
-        }
+        backbone = {k.removeprefix('backbone.'): v for k, v in state.items() if k.startswith('backbone.')}
         result = plain.load_state_dict(backbone)
         assert not result.missing_keys and not result.unexpected_keys
 

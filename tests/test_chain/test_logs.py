@@ -18,9 +18,7 @@ def test_progress(tmp_path):
     with console.open('a') as file:
         file.write('11/21 - mmengine - INFO - Epoch(val) [2][19/19]    mIoU: 7.58  time: 0.7\n')
     assert progress(console) == 'epoch 2, 19/19, validation'
-    console.write_text(
-        '11/21 - mmengine - INFO - Iter(train) [ 200/160000]  eta: 0:10:00  loss: 1.5\n'
-    )
+    console.write_text('11/21 - mmengine - INFO - Iter(train) [ 200/160000]  eta: 0:10:00  loss: 1.5\n')
     assert progress(console) == 'iter 200/160000, loss 1.5, 0:10:00 left'
 
 
@@ -30,9 +28,7 @@ def test_last_words(tmp_path):
     console.write_text('loading\nmmimg2vec: error: no data folder x: set data_root\nsome trace\n')
     assert last_words(console) == 'mmimg2vec: error: no data folder x: set data_root'
     # Of an earlier attempt, or of torchrun.
-    console.write_text(
-        '$ first\nmmimg2vec: error: old\n$ second\n[rank0]: RuntimeError: new\nx.ChildFailedError:\n'
-    )
+    console.write_text('$ first\nmmimg2vec: error: old\n$ second\n[rank0]: RuntimeError: new\nx.ChildFailedError:\n')
     assert last_words(console) == 'RuntimeError: new'
     console.write_text('Traceback (most recent call last):\n  File "a.py"\nKeyError: 4\nbye\n')
     assert last_words(console) == 'KeyError: 4'

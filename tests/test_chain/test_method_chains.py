@@ -52,9 +52,7 @@ def test_from_images_to_detector(method, tmp_path):
     introduction = report[: report.index('## Results')]
     assert ('**The teacher saw captions**' in introduction) == (method == 'cae-v2')
     # Its minutes are listed with the others.
-    assert bool(re.search(r'\| Teacher: a tiny CLIP, on captions \| [\d.]+ \| 20', report)) == (
-        method == 'cae-v2'
-    )
+    assert bool(re.search(r'\| Teacher: a tiny CLIP, on captions \| [\d.]+ \| 20', report)) == (method == 'cae-v2')
     console = (work_dir / 'detect' / 'console.log').read_text()
     filled = re.search(r'backbone: (\d+) of (\d+) tensors filled', console)
     assert filled and filled[1] == filled[2]

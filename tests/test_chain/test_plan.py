@@ -84,7 +84,7 @@ def test_options_reach_mmengine_as_they_were(tmp_path):
     """What is written on the command line is read back as the same values."""
     import argparse
 
-    from mmimg2vec.engine.command_line import Options
+    from mmimg2vec.utils.config import Options
 
     options = {
         'a': None,
@@ -104,9 +104,7 @@ def test_options_reach_mmengine_as_they_were(tmp_path):
     assert parsed == options
 
 
-@pytest.mark.parametrize(
-    'value', ['a,b', '007', '1e3', 'true', 'None', 'a b', '[a]', "it's'", ['x', '3'], ['a,b']]
-)
+@pytest.mark.parametrize('value', ['a,b', '007', '1e3', 'true', 'None', 'a b', '[a]', "it's'", ['x', '3'], ['a,b']])
 def test_texts_that_would_be_read_as_something_else_are_refused(tmp_path, value):
     text = TRAINING.replace("'model.init': None", f"'model.init': {value!r}")
     with pytest.raises(UserError, match=r'stage "detect": options\["model.init"\]') as error:

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from mmimg2vec.chain.leftovers import end_leftovers, find_processes, mark
+from mmimg2vec.chain.orphans import end_orphans, find_processes, mark
 from mmimg2vec.errors import UserError
 
 
@@ -141,7 +141,7 @@ def test_what_a_killed_chain_left_behind_is_ended(toy):
     while len(find_processes(toy.work_dir)) < 2:
         time.sleep(0.05)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr('mmimg2vec.chain.runner.end_leftovers', partial(end_leftovers, patience=1))
+        patch.setattr('mmimg2vec.chain.runner.end_orphans', partial(end_orphans, patience=1))
         _, lines = toy.run()
     assert left.wait() == -signal.SIGKILL
     assert '2 processes of an earlier start' in lines[0]

@@ -1,12 +1,5 @@
-import sys
-from pathlib import Path
-
 import pytest
 import torch
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / 'tools'))
-sys.path.append(str(Path(__file__).resolve().parent))
-
 from shrink import TinyFiles
 
 

@@ -16,9 +16,9 @@ from config_checks.names import walk
 from mmengine.config import Config
 from shrink_benchmarks import SIDE, TinyBenchmark, save_backbone, shrink_benchmark, use_shapes
 
+from mmimg2vec.checkpoint.coverage import measure_coverage
 from mmimg2vec.datasets.shapes import ShapesOptions, write_shapes
 from mmimg2vec.engine.command_line import build_runner
-from mmimg2vec.engine.coverage import measure_coverage
 
 # Beside the first of each kind: patches resized from 14 to 16, and a fine-tuning with a loss and a mixing of its own.
 FURTHER = (
@@ -127,9 +127,7 @@ def test_several_sizes(file, tiny, tmp_path):
     )
     assert math.isfinite(runner.test()['mIoU'])
     sides = [int(SIDE * ratio) for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)]
-    assert sorted(predicted) == sorted(
-        [(side, side) for side in sides] * 2
-    )  # as it is, and flipped
+    assert sorted(predicted) == sorted([(side, side) for side in sides] * 2)  # as it is, and flipped
 
 
 @pytest.mark.slow

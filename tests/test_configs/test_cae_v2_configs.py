@@ -23,9 +23,7 @@ STEPS = [file for file in CONFIGS if any(f'b256-{kind}-coslr' in file.stem for k
 # By the official code; that of the large size is the project's choice.
 HIDDEN = {'vit-tiny-h12': 30, 'vit-small-h12': 49, 'vit-base': 98, 'vit-large': 98}
 SIZE = 16 * GRID
-TEACHER = dict(
-    arch=dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=128), img_size=SIZE
-)
+TEACHER = dict(arch=dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=128), img_size=SIZE)
 
 
 def clip_file(folder):
@@ -207,9 +205,7 @@ class TestCheck:
         file = next(file for file in CONFIGS if 'tiny' in file.stem)
         cfg = Config.fromfile(file)._cfg_dict
         cfg.model.backbone.arch.num_heads = 3
-        assert [
-            'model.backbone.arch is' in text for text in check_content(cfg, parse_name(file.stem))
-        ] == [True]
+        assert ['model.backbone.arch is' in text for text in check_content(cfg, parse_name(file.stem))] == [True]
 
     @pytest.mark.parametrize(
         ('path', 'value', 'problem'),

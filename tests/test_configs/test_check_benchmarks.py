@@ -243,8 +243,7 @@ def test_mixing_and_smoothing_of_cae_v2():
     assert tiny.model.head.loss == dict(type='CrossEntropyLoss', use_soft=True)
     assert (small.param_scheduler[0].end, tiny.param_scheduler[0].end) == (20, 5)
     levels = [
-        next(s.magnitude_level for s in train_dataset(cfg).pipeline if s.type == 'RandAugment')
-        for cfg in (tiny, small)
+        next(s.magnitude_level for s in train_dataset(cfg).pipeline if s.type == 'RandAugment') for cfg in (tiny, small)
     ]
     assert levels == [10, 9]
 

@@ -186,9 +186,7 @@ class TestFiles:
         third = self.write(tmp_path, 'a', 'b', 'c')
         assert inheritance_depth(third) == 2
         assert check_file(third) == []
-        assert check_file(self.write(tmp_path, 'a', 'b', 'c', 'd')) == [
-            'inherits over 3 levels, at most 2 are allowed'
-        ]
+        assert check_file(self.write(tmp_path, 'a', 'b', 'c', 'd')) == ['inherits over 3 levels, at most 2 are allowed']
 
     def test_a_base_that_is_missing(self, tmp_path):
         second = self.write(tmp_path, 'a', 'b')
@@ -199,9 +197,7 @@ class TestFiles:
         second = self.write(tmp_path, 'a', 'b')
         first = tmp_path / 'a.py'
         first.write_text('import os\n' + first.read_text())
-        assert check_file(second) == [
-            "a.py imports; for an environment variable write '{{$NAME:default}}'"
-        ]
+        assert check_file(second) == ["a.py imports; for an environment variable write '{{$NAME:default}}'"]
 
     def test_head(self, tmp_path):
         config = self.write(tmp_path, 'a')

@@ -19,9 +19,7 @@ from mmimg2vec.engine.command_line import build_runner
 (CLIP,) = (ROOT / 'configs' / 'demo').glob('clip_vit-tiny-p8_*.py')
 (CAE,) = (ROOT / 'configs' / 'demo').glob('cae-v2_vit-tiny-p8_*.py')
 SIZE = 8 * GRID
-TOWER = dict(
-    arch=dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=96), img_size=SIZE
-)
+TOWER = dict(arch=dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=96), img_size=SIZE)
 NEEDS_LAYER_SCALE = {'model.backbone.layer_scale_init_value': 0.1}
 
 
@@ -33,10 +31,7 @@ def images(tmp_path_factory, tiny_files):
     texts = ('a bricked red house on a plain ground', 'a dotted blue fish on a wavy ground')
     for split in ('train', 'val'):
         files = sorted((tiny_files.images / split).rglob('*.jpg'))
-        words = {
-            f'{file.parent.name}/{file.name}': {'caption': texts[index % 2]}
-            for index, file in enumerate(files)
-        }
+        words = {f'{file.parent.name}/{file.name}': {'caption': texts[index % 2]} for index, file in enumerate(files)}
         (folder / f'captions_{split}.json').write_text(json.dumps(words))
     return folder
 
@@ -135,7 +130,7 @@ def test_clip_one_step(clip_run):
 
 
 def test_the_words_are_those_of_the_generator():
-    from mmimg2vec.datasets.shapes.vocabulary import CLASSES, COLOURS, TEXTURES
+    from mmimg2vec.datasets.shapes.vocabulary import CLASSES, COLORS, TEXTURES
 
     cfg = Config.fromfile(CLIP)
     assert cfg.model.classes == list(CLASSES)
@@ -144,7 +139,7 @@ def test_the_words_are_those_of_the_generator():
         'on',
         'ground',
         *CLASSES,
-        *COLOURS,
+        *COLORS,
         *TEXTURES,
     }
     assert cfg.train_dataloader.dataset.dataset.vocabulary == cfg.model.text_encoder.vocabulary

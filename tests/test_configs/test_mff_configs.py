@@ -125,7 +125,7 @@ def test_parts_fit_at_full_size(file):
 
 
 def test_augmentation_shows_the_whole_image_and_no_black(tmp_path):
-    """The short side becomes 224 px, what the padding adds is reflected, colours stay in their order."""
+    """The short side becomes 224 px, what the padding adds is reflected, colors stay in their order."""
     folder = tmp_path / 'train' / 'class_0'
     folder.mkdir(parents=True)
     cv2.imwrite(str(folder / '0.png'), np.full((300, 300, 3), (250, 150, 50), np.uint8))
@@ -143,10 +143,8 @@ def test_augmentation_shows_the_whole_image_and_no_black(tmp_path):
         assert sample['mask'].sum() == 147
     ramp = np.repeat(np.arange(224, dtype=np.uint8)[None], 224, 0)
     cv2.imwrite(str(folder / '0.png'), np.stack([ramp] * 3, -1))
-    seen = {
-        tuple(dataset[(0, index, 0)]['inputs'][0, 100, [0, 112]].tolist()) for index in range(40)
-    }
+    seen = {tuple(dataset[(0, index, 0)]['inputs'][0, 100, [0, 112]].tolist()) for index in range(40)}
     # Shifts by up to 4 pixels to both sides, and flips.
-    assert {centre for _, centre in seen} <= set(range(107, 117)) and len(seen) > 8
+    assert {center for _, center in seen} <= set(range(107, 117)) and len(seen) > 8
     assert all(edge <= 4 or edge >= 219 for edge, _ in seen)
     assert torch.equal(dataset[(0, 1, 0)]['inputs'], dataset[(0, 1, 0)]['inputs'])

@@ -35,9 +35,5 @@ def test_search_by_data_and_batch(found):
 @pytest.mark.parametrize(('collection', 'method'), [('MFF', 'mff'), ('CAE v2', 'cae-v2')])
 def test_search_by_collection(found, collection, method):
     models = set(search.filter_by_models(found, [collection.lower()]).index)
-    own = {
-        f.stem
-        for f in find_configs(ROOT)
-        if f'_{method}-pre_' in f.stem or f.stem.startswith(f'{method}_')
-    }
+    own = {f.stem for f in find_configs(ROOT) if f'_{method}-pre_' in f.stem or f.stem.startswith(f'{method}_')}
     assert models == {stem for stem in own if 'shapes' not in stem}

@@ -18,9 +18,7 @@ WIDTHS = {'resnet50': 2048, 'small': 384, 'base': 768}
 def test_each_fits_a_student_of_196_tokens(file):
     generator = Config.fromfile(file).target_generator.to_dict()
     assert generator.pop('_delete_') and generator['dtype'] == 'bfloat16'
-    if generator['teacher']['type'] == 'mmimg2vec.TimmTeacher' and not importlib.util.find_spec(
-        'timm'
-    ):
+    if generator['teacher']['type'] == 'mmimg2vec.TimmTeacher' and not importlib.util.find_spec('timm'):
         pytest.skip('timm is not installed')
     init_default_scope('mmpretrain')
     built = MODELS.build(generator)
@@ -28,7 +26,7 @@ def test_each_fits_a_student_of_196_tokens(file):
     layout = built.describe((224, 224))
     assert layout.grid == (14, 14)
     assert layout.channels == next(width for name, width in WIDTHS.items() if name in file.stem)
-    assert built.outline.size == ((196, 196) if 'p14' in file.stem else (224, 224))
+    assert built.spec.size == ((196, 196) if 'p14' in file.stem else (224, 224))
     assert built.teacher is None  # nothing is downloaded
 
 

@@ -5,7 +5,7 @@ import pytest
 
 @pytest.fixture
 def image_folder(tmp_path):
-    """12 labelled JPEGs of 40 x 48 px in 2 class folders."""
+    """12 labeled JPEGs of 40 x 48 px in 2 class folders."""
     rng = np.random.RandomState(0)
     for index in range(12):
         folder = tmp_path / 'images' / f'class_{index % 2}'

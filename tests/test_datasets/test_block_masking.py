@@ -31,16 +31,16 @@ def test_blocks_are_within_the_limits_and_the_grid():
 
 
 def test_hidden_patches_lie_together():
-    """Of a block-wise mask far more neighbours are hidden than of as many single patches."""
+    """Of a block-wise mask far more neighbors are hidden than of as many single patches."""
     rng = np.random.default_rng(0)
 
-    def neighbours(draw):
+    def neighbors(draw):
         masks = np.stack([draw().reshape(GRID) for _ in range(200)])
         pairs = (masks[:, 1:] & masks[:, :-1]).sum() / masks[:, :-1].sum()
         return pairs
 
-    alone = neighbours(lambda: np.isin(np.arange(196), rng.permutation(196)[:49]))
-    assert alone < 0.3 and neighbours(lambda: block_token_mask(GRID, 49, rng=rng)) > 0.65
+    alone = neighbors(lambda: np.isin(np.arange(196), rng.permutation(196)[:49]))
+    assert alone < 0.3 and neighbors(lambda: block_token_mask(GRID, 49, rng=rng)) > 0.65
 
 
 def test_every_place_is_hidden_now_and_then():
@@ -50,15 +50,13 @@ def test_every_place_is_hidden_now_and_then():
 
 
 def test_transform_on_a_grid_that_is_not_square():
-    results = BlockTokenMask((8, 16), 0.5, min_block=4).transform(
-        dict(img=np.zeros((64, 96, 3), np.uint8))
-    )
+    results = BlockTokenMask((8, 16), 0.5, min_block=4).transform(dict(img=np.zeros((64, 96, 3), np.uint8)))
     assert results['mask'].shape == results['token_rank'].shape == (48,)
     assert results['mask'].sum() == 24 and sorted(results['token_rank']) == list(range(48))
 
 
 @DATASETS.register_module()
-class Grey:
+class Gray:
     def full_init(self):
         pass
 
@@ -70,7 +68,7 @@ class Grey:
 
 
 def test_a_function_of_seed_draw_and_index():
-    dataset = SeededDataset(Grey())
+    dataset = SeededDataset(Gray())
     first = dataset[DrawKey(1, 2, 3)]
     np.random.seed(5)
     again = dataset[DrawKey(1, 2, 3)]

@@ -13,12 +13,9 @@ WORDS = ('a', 'dark', 'bright', 'thing')
 @pytest.fixture
 def captions(image_folder):
     """A caption file of the images: its path, and its content."""
-    names = sorted(
-        path.relative_to(image_folder).as_posix() for path in image_folder.rglob('*.jpg')
-    )
+    names = sorted(path.relative_to(image_folder).as_posix() for path in image_folder.rglob('*.jpg'))
     content = {
-        name: {'caption': f'a {WORDS[1 + index % 2]} thing', 'name': 'thing'}
-        for index, name in enumerate(names)
+        name: {'caption': f'a {WORDS[1 + index % 2]} thing', 'name': 'thing'} for index, name in enumerate(names)
     }
     path = image_folder.parent / 'captions.json'
     path.write_text(json.dumps(content))
@@ -99,6 +96,4 @@ def test_mistakes_are_one_line(spoil, message, image_folder, captions):
 
 def test_any_word_goes_where_no_vocabulary_is_given(image_folder, captions):
     other_word(*captions)
-    assert 'a purple thing' in {
-        build(image_folder).get_data_info(index)['caption'] for index in range(12)
-    }
+    assert 'a purple thing' in {build(image_folder).get_data_info(index)['caption'] for index in range(12)}

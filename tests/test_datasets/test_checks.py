@@ -2,10 +2,9 @@
 
 import json
 import shutil
-import sys
-from pathlib import Path
 
 import cv2
+import downstream
 import numpy as np
 import pytest
 from mmengine.config import Config
@@ -24,9 +23,6 @@ from mmimg2vec.datasets.checks import (
 )
 from mmimg2vec.datasets.shapes import CLASSES
 from mmimg2vec.errors import UserError
-
-sys.path.insert(0, str(Path(__file__).parents[1] / 'test_engine'))
-import downstream
 
 
 @pytest.fixture(scope='module')
@@ -150,9 +146,7 @@ def test_a_missing_map(shapes):
 
 def test_a_map_without_image(shapes):
     (shapes / 'ade' / 'images' / 'training' / '000004.jpg').unlink()
-    refuse(
-        ade(shapes), r'1 maps .* have no image \(first: .*000004.png\): put the images \(\*.jpg\)'
-    )
+    refuse(ade(shapes), r'1 maps .* have no image \(first: .*000004.png\): put the images \(\*.jpg\)')
     listed = shapes / 'ade' / 'some.txt'
     listed.write_text('000001\n000002\n')
     check_dataset(ade(shapes, ann_file='some.txt'), 'train_dataloader')
@@ -183,7 +177,7 @@ def test_values_of_maps(shapes, value, reduced, good):
 def test_maps_of_another_kind(shapes):
     path = shapes / 'ade' / 'annotations' / 'training' / '000000.png'
     cv2.imwrite(str(path), np.zeros((64, 64, 3), np.uint8))
-    refuse(ade(shapes), '000000.png .* is a colour picture')
+    refuse(ade(shapes), '000000.png .* is a color picture')
     cv2.imwrite(str(path), np.zeros((32, 64), np.uint8))
     refuse(ade(shapes), '000000.png is 32 x 64 and its image .*000000.jpg another size')
     path.write_bytes(b'')
@@ -232,9 +226,7 @@ def test_classes_and_heads():
         check_classes(data, {'roi_head.bbox_head.0': 2, 'roi_head.bbox_head.1': 80})
     data['val_dataloader'] = Listed('b', 'a')
     check_classes(data, {})
-    with pytest.raises(
-        UserError, match='train_dataloader and val_dataloader name their classes differently'
-    ):
+    with pytest.raises(UserError, match='train_dataloader and val_dataloader name their classes differently'):
         check_classes(data, {'head': 2})
 
 
@@ -246,9 +238,7 @@ def test_heads_of_the_three_libraries(written):
     model = downstream.detector(written).model
     # three stages, as in Cascade Mask R-CNN
     stage = model.roi_head.bbox_head
-    model.roi_head.update(
-        type='CascadeRoIHead', num_stages=3, stage_loss_weights=[1, 1, 1], bbox_head=[stage] * 3
-    )
+    model.roi_head.update(type='CascadeRoIHead', num_stages=3, stage_loss_weights=[1, 1, 1], bbox_head=[stage] * 3)
     model.train_cfg.rcnn = [model.train_cfg.rcnn] * 3
     found = head_classes(DETECTORS.build(model))
     assert set(found.values()) == {len(CLASSES)}
@@ -272,19 +262,14 @@ def test_a_config_is_checked_without_building(shapes):
     cfg.train_dataloader.dataset.dataset.metainfo.classes = (*CLASSES[:-1], 'zeppelin')
     problems = check_dataset_config(cfg)
     assert len(problems) == 2
-    assert problems[0].startswith(
-        'model.roi_head.mask_head.num_classes is 80 and train_dataloader.'
-    )
+    assert problems[0].startswith('model.roi_head.mask_head.num_classes is 80 and train_dataloader.')
     assert 'has no category zeppelin' in problems[1]
     shutil.rmtree(shapes / 'coco' / 'val')
     (shapes / 'coco' / 'val').mkdir()
     cfg.test_evaluator.ann_file = 'nowhere.json'
     problems = check_dataset_config(cfg, 'test_dataloader')
     assert 'coco/val/ is empty' in problems[0]
-    assert (
-        problems[1]
-        == 'no annotation file nowhere.json: correct ann_file of CocoMetric in test_evaluator'
-    )
+    assert problems[1] == 'no annotation file nowhere.json: correct ann_file of CocoMetric in test_evaluator'
     (shapes / 'coco' / 'annotations' / 'instances_train.json').unlink()
     assert 'no annotation file' in check_dataset_config(cfg)[0]
     (shapes / 'coco' / 'train').rename(shapes / 'coco' / 'elsewhere')

@@ -37,10 +37,7 @@ def epochs_of(loader, epochs):
 
 def equal(first, second):
     return len(first) == len(second) and all(
-        torch.equal(a[0], b[0])
-        and torch.equal(a[1], b[1])
-        and torch.equal(a[2], b[2])
-        and a[3] == b[3]
+        torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) and torch.equal(a[2], b[2]) and a[3] == b[3]
         for a, b in zip(first, second, strict=True)
     )
 
@@ -97,9 +94,7 @@ def test_batches_of_the_ranks_are_the_batch_of_one_process(monkeypatch):
 
 
 @pytest.mark.parametrize('num_workers', [0, 2])
-def test_unreadable_images_are_replaced_alike_and_logged(
-    dataset_config, image_folder, tmp_path, num_workers
-):
+def test_unreadable_images_are_replaced_alike_and_logged(dataset_config, image_folder, tmp_path, num_workers):
     broken = image_folder / 'class_0' / '00.jpg'
     broken.write_bytes(b'')
     cut = image_folder / 'class_1' / '01.jpg'

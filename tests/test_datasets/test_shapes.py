@@ -25,7 +25,7 @@ from mmimg2vec.datasets.shapes.views import (
     visible_objects,
 )
 from mmimg2vec.datasets.shapes.vocabulary import (
-    COLOURS,
+    COLORS,
     GROUND_TEXTURES,
     TEXTURES,
     TRAITS,
@@ -45,11 +45,7 @@ def shapes(tmp_path_factory):
 
 
 def files_of(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob('*'))
-        if path.is_file()
-    }
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob('*')) if path.is_file()}
 
 
 # ---------------------------------------------------------------- scenes
@@ -88,7 +84,7 @@ def test_nearer_objects_hide_farther_ones():
         scene = draw_scene(0, index, 128)
         for k, item in enumerate(scene.objects):
             reach = 1.4 * item.radius + 4
-            if min(item.centre) > reach and max(item.centre) < 128 - reach:
+            if min(item.center) > reach and max(item.center) < 128 - reach:
                 place = 'last' if k == len(scene.objects) - 1 else 'earlier'
                 shares[place].append(scene.visible_mask(k).sum() / item.full_area)
     assert len(shares['last']) > 2
@@ -140,8 +136,8 @@ def test_typical_words_are_frequent_but_not_certain():
     assert share['a'] == pytest.approx(0.5625, abs=0.03)
     assert share['b'] == pytest.approx(0.3125, abs=0.03)
     assert share['d'] == pytest.approx(0.0625, abs=0.02)
-    # no two classes share their first texture and first colour
-    assert len({(t.textures[0], t.colours[0]) for t in TRAITS.values()}) == len(CLASSES)
+    # no two classes share their first texture and first color
+    assert len({(t.textures[0], t.colors[0]) for t in TRAITS.values()}) == len(CLASSES)
 
 
 def test_vocabulary_is_consistent():
@@ -152,7 +148,7 @@ def test_vocabulary_is_consistent():
     assert len(set(SEGMENTATION_PALETTE)) == len(SEGMENTATION_CLASSES)
     for traits in TRAITS.values():
         assert {*traits.textures} <= set(TEXTURES)
-        assert {*traits.colours, traits.accent} <= set(COLOURS)
+        assert {*traits.colors, traits.accent} <= set(COLORS)
 
 
 @pytest.mark.parametrize('name', CLASSES)
@@ -187,12 +183,10 @@ def test_numbers_of_scenes_do_not_change_a_scene(shapes, tmp_path):
 
 
 def test_training_and_validation_scenes_differ(shapes):
-    assert (shapes / 'coco/train/000000.jpg').read_bytes() != (
-        shapes / 'coco/val/000000.jpg'
-    ).read_bytes()
+    assert (shapes / 'coco/train/000000.jpg').read_bytes() != (shapes / 'coco/val/000000.jpg').read_bytes()
 
 
-def test_finished_folder_is_recognised(shapes):
+def test_finished_folder_is_recognized(shapes):
     before = {name: path.stat().st_mtime_ns for name, path in _paths(shapes)}
     calls = []
     content = write_shapes(shapes, OPTIONS, lambda done, total: calls.append(done))
@@ -233,9 +227,7 @@ def test_interrupted_writing_leaves_nothing_that_looks_finished(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ['shapes']
 
 
-@pytest.mark.parametrize(
-    'wrong', [dict(scenes=0), dict(seed=-1), dict(size=20), dict(crop=4), dict(context=0.5)]
-)
+@pytest.mark.parametrize('wrong', [dict(scenes=0), dict(seed=-1), dict(size=20), dict(crop=4), dict(context=0.5)])
 def test_options_out_of_range_are_refused(wrong, tmp_path):
     with pytest.raises(UserError, match='Shapes'):
         write_shapes(tmp_path / 'out', ShapesOptions(**wrong))
@@ -244,17 +236,14 @@ def test_options_out_of_range_are_refused(wrong, tmp_path):
 
 def test_captions_say_what_is_there(shapes):
     words = json.loads((shapes / 'imagenet/captions_train.json').read_text())
-    files = {
-        str(path.relative_to(shapes / 'imagenet/train'))
-        for path in (shapes / 'imagenet/train').glob('*/*.jpg')
-    }
+    files = {str(path.relative_to(shapes / 'imagenet/train')) for path in (shapes / 'imagenet/train').glob('*/*.jpg')}
     assert set(words) == files
     for file, item in words.items():
         number, index = Path(file).stem.split('_')
         scene = draw_scene(OPTIONS.seed, int(number), OPTIONS.size)
         thing = scene.objects[int(index)]
         assert CLASSES[thing.class_index] == item['name'] == Path(file).parent.name
-        text = f'{item["texture"]} {item["colour"]} {item["name"]} on a'
+        text = f'{item["texture"]} {item["color"]} {item["name"]} on a'
         assert text in item['caption']
         assert item['caption'].endswith(f'{scene.ground_texture} ground')
     scenes = json.loads((shapes / 'coco/annotations/captions_train.json').read_text())
@@ -301,9 +290,7 @@ def test_masks_are_the_visible_pixels(shapes):
     for image_id in coco.getImgIds():
         scene = draw_scene(OPTIONS.seed, VAL_START + image_id - 1, OPTIONS.size)
         seen = visible_objects(scene)
-        labels = cv2.imread(
-            str(shapes / f'ade/annotations/validation/{image_id - 1:06d}.png'), cv2.IMREAD_UNCHANGED
-        )
+        labels = cv2.imread(str(shapes / f'ade/annotations/validation/{image_id - 1:06d}.png'), cv2.IMREAD_UNCHANGED)
         assert np.array_equal(labels, segmentation_map(scene, seen))
         annotations = coco.loadAnns(coco.getAnnIds(imgIds=image_id))
         assert len(annotations) == len(seen)
@@ -349,9 +336,7 @@ def test_mmpretrain_reads_the_imagenet_layout(shapes):
     init_default_scope('mmpretrain')
     pipeline = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]
     words = json.loads((shapes / 'imagenet/captions_train.json').read_text())
-    common = dict(
-        data_root=str(shapes / 'imagenet'), pipeline=pipeline, metainfo=dict(classes=CLASSES)
-    )
+    common = dict(data_root=str(shapes / 'imagenet'), pipeline=pipeline, metainfo=dict(classes=CLASSES))
     for dataset in (
         ImageNet(split='train', **common),
         CustomDataset(data_prefix='train', **common),

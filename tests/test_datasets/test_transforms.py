@@ -59,9 +59,7 @@ def test_grids_that_cannot_be_masked():
 
 def test_packed_samples_stack():
     def sample(index):
-        results = dict(
-            img=np.full((32, 48, 3), index, np.uint8), img_path=f'{index}.jpg', sample_idx=index
-        )
+        results = dict(img=np.full((32, 48, 3), index, np.uint8), img_path=f'{index}.jpg', sample_idx=index)
         return PackMaskedInputs().transform(RandomTokenMask(16, 0.5).transform(results))
 
     batch = default_collate([sample(0), sample(1)])
@@ -121,10 +119,10 @@ def test_cut_jpeg_with_a_whole_thumbnail_is_found():
     assert missing_end(buffer.getvalue()[:-300])
 
 
-@pytest.mark.parametrize('mode', ['progressive', 'grey'])
+@pytest.mark.parametrize('mode', ['progressive', 'gray'])
 def test_complete_jpegs_are_complete(mode):
     buffer = io.BytesIO()
-    image = Image.fromarray(IMAGE).convert('L' if mode == 'grey' else 'RGB')
+    image = Image.fromarray(IMAGE).convert('L' if mode == 'gray' else 'RGB')
     image.save(buffer, 'jpeg', progressive=mode == 'progressive')
     assert not missing_end(buffer.getvalue())
 
@@ -137,11 +135,11 @@ def test_channel_count_is_checked(tmp_path):
     assert np.array_equal(results['img'], array)
     with pytest.raises(DataError, match=r'multi.npy has 6 channels where 3 are expected'):
         LoadImage().transform(dict(img_path=str(path)))
-    grey = tmp_path / 'grey.png'
-    cv2.imwrite(str(grey), IMAGE[..., 0])
+    gray = tmp_path / 'gray.png'
+    cv2.imwrite(str(gray), IMAGE[..., 0])
     with pytest.raises(DataError, match='has 1 channels where 6'):
-        LoadImage(channels=6, color_type='unchanged').transform(dict(img_path=str(grey)))
-    assert LoadImage().transform(dict(img_path=str(grey)))['img'].shape == (60, 80, 3)
+        LoadImage(channels=6, color_type='unchanged').transform(dict(img_path=str(gray)))
+    assert LoadImage().transform(dict(img_path=str(gray)))['img'].shape == (60, 80, 3)
 
 
 def test_multichannel_tiff(tmp_path):

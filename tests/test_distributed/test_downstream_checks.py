@@ -6,10 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / 'test_engine'))
 import downstream
 
-SCRIPT = Path(__file__).with_name('train_downstream.py')
+SCRIPT = Path(__file__).parents[1] / 'helpers' / 'train_downstream.py'
 
 
 def test_two_processes_end_alike(tmp_path):
@@ -22,9 +21,7 @@ def test_two_processes_end_alike(tmp_path):
     launcher = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2']
     command = [sys.executable, *launcher, str(SCRIPT), str(shapes), str(tmp_path), *map(str, files)]
     environment = {**os.environ, 'OMP_NUM_THREADS': '1'}
-    environment['PYTHONPATH'] = os.pathsep.join(
-        [str(SCRIPT.parents[2]), os.environ.get('PYTHONPATH', '')]
-    )
+    environment['PYTHONPATH'] = os.pathsep.join([str(SCRIPT.parents[2]), os.environ.get('PYTHONPATH', '')])
     result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     first, second = (json.loads((tmp_path / f'{rank}.json').read_text()) for rank in range(2))

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-SCRIPT = Path(__file__).with_name('train_and_record.py')
+SCRIPT = Path(__file__).parents[1] / 'helpers' / 'train_and_record.py'
 
 
 @pytest.fixture(scope='module')
@@ -21,25 +21,23 @@ def images(tmp_path_factory):
     return folder
 
 
-def train(images, output, processes, normalisation):
+def train(images, output, processes, normalization):
     launcher = [sys.executable]
     if processes > 1:
         launcher += ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={processes}']
-    command = [*launcher, str(SCRIPT), str(images), str(output), str(8 // processes), normalisation]
+    command = [*launcher, str(SCRIPT), str(images), str(output), str(8 // processes), normalization]
     environment = {**os.environ, 'OMP_NUM_THREADS': '1'}
-    environment['PYTHONPATH'] = os.pathsep.join(
-        [str(SCRIPT.parents[2]), os.environ.get('PYTHONPATH', '')]
-    )
+    environment['PYTHONPATH'] = os.pathsep.join([str(SCRIPT.parents[2]), os.environ.get('PYTHONPATH', '')])
     result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     return json.loads(output.read_text())
 
 
 # Statistics over the batch are where two processes could differ from one.
-@pytest.mark.parametrize('normalisation', ['batch'])
-def test_two_processes_are_one_with_twice_the_batch(images, tmp_path, normalisation):
-    one = train(images, tmp_path / 'one.json', 1, normalisation)
-    two = train(images, tmp_path / 'two.json', 2, normalisation)
+@pytest.mark.parametrize('normalization', ['batch'])
+def test_two_processes_are_one_with_twice_the_batch(images, tmp_path, normalization):
+    one = train(images, tmp_path / 'one.json', 1, normalization)
+    two = train(images, tmp_path / 'two.json', 2, normalization)
     assert len(one['steps']) == len(two['steps']) == 4
     for alone, together in zip(one['steps'], two['steps'], strict=True):
         for name, value in alone.items():

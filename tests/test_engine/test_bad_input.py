@@ -11,10 +11,11 @@ import torch
 
 from mmimg2vec import UserError
 from mmimg2vec.datasets.shapes import ShapesOptions, write_shapes
-from mmimg2vec.engine.command_line import build_runner, load_config
+from mmimg2vec.engine.command_line import build_runner
 from mmimg2vec.models import TargetGenerator
 from mmimg2vec.models.target_generators.base import TargetLayout
 from mmimg2vec.registry import MODELS, TRANSFORMS
+from mmimg2vec.utils.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = next((ROOT / 'configs' / 'demo').glob('cae-v2_*.py'))

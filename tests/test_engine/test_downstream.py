@@ -33,9 +33,7 @@ def test_resumed_detector_is_bit_identical(shapes, tmp_path):
         first.train()
     torch.manual_seed(99)
     downstream.runner_of(cfg, tmp_path / 'parts', resume=True).train()
-    expected, got = (
-        downstream.weights(tmp_path / name / 'epoch_2.pth') for name in ('whole', 'parts')
-    )
+    expected, got = (downstream.weights(tmp_path / name / 'epoch_2.pth') for name in ('whole', 'parts'))
     assert downstream.equal(got, expected)
     assert not downstream.equal(downstream.weights(tmp_path / 'parts' / 'epoch_1.pth'), expected)
 

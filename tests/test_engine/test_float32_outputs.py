@@ -44,9 +44,7 @@ def test_nested_outputs():
     model = Model()
     model.neck = nn.Identity()
     model.forward = lambda x: model.neck(([x.bfloat16()], torch.ones(2, dtype=torch.long)))
-    wrapper = AutocastOptimWrapper(
-        optimizer=torch.optim.SGD(model.parameters(), lr=0.1), float32_outputs=('neck',)
-    )
+    wrapper = AutocastOptimWrapper(optimizer=torch.optim.SGD(model.parameters(), lr=0.1), float32_outputs=('neck',))
     with wrapper.optim_context(model):
         (first,), index = model(torch.ones(2, 4))
     assert (first.dtype, index.dtype) == (torch.float32, torch.long)

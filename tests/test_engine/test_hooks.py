@@ -37,9 +37,7 @@ def test_backbone_export(images, tmp_path):
     run = toy.runner_of(images, tmp_path / 'run', 1, hooks, cfg=cfg)
     run.train()
     exported = torch.load(tmp_path / 'run' / 'backbone.pth', weights_only=True)
-    assert set(exported['state_dict']) == {
-        f'backbone.{name}' for name in run.model.backbone.state_dict()
-    }
+    assert set(exported['state_dict']) == {f'backbone.{name}' for name in run.model.backbone.state_dict()}
     fresh = toy.ToyBackbone()
     fresh.load_state_dict({k[9:]: v for k, v in exported['state_dict'].items()})
     assert exported['meta']['epoch'] == 1 and 'ToyPretrainer' in exported['meta']['config']
@@ -71,8 +69,8 @@ def test_export_needs_a_backbone(images, tmp_path):
 def knn_hook(folder, **kwargs):
     return dict(
         type='mmimg2vec.KNNHook',
-        bank_dataloader=toy.labelled_dataloader(folder),
-        query_dataloader=toy.labelled_dataloader(folder),
+        bank_dataloader=toy.labeled_dataloader(folder),
+        query_dataloader=toy.labeled_dataloader(folder),
         **kwargs,
     )
 
@@ -100,12 +98,10 @@ def test_knn_hook(images, tmp_path):
 
 def test_knn_hook_names_a_missing_folder(images, tmp_path):
     hook = knn_hook(images)
-    hook['query_dataloader'] = toy.labelled_dataloader(tmp_path / 'nowhere')
+    hook['query_dataloader'] = toy.labeled_dataloader(tmp_path / 'nowhere')
     cfg = Config(dict(custom_hooks=[dict(type='Other'), hook]))
     run = toy.runner_of(images, tmp_path / 'run', 1, [hook], cfg=cfg)
-    with pytest.raises(
-        UserError, match=r'nowhere: .*custom_hooks.1.query_dataloader.dataset.data_root'
-    ):
+    with pytest.raises(UserError, match=r'nowhere: .*custom_hooks.1.query_dataloader.dataset.data_root'):
         run.train()
     assert run.iter == 0
 
@@ -151,9 +147,7 @@ def test_throughput_and_grad_norm(images, tmp_path):
     run.train()
     lines = scalars(tmp_path / 'run')
     assert len(lines) == 6
-    assert all(
-        {'throughput/images_per_s', 'throughput/data_wait', 'grad_norm'} <= set(x) for x in lines
-    )
+    assert all({'throughput/images_per_s', 'throughput/data_wait', 'grad_norm'} <= set(x) for x in lines)
     # four images in at least 0.05 s
     assert all(0 < line['throughput/images_per_s'] < 80 for line in lines)
     assert all(0 < line['throughput/data_wait'] < 1 for line in lines)

@@ -8,11 +8,11 @@ import torch
 from mmengine.registry import MODELS
 from mmpretrain.models.backbones import ResNet, VisionTransformer
 
-from mmimg2vec.engine.coverage import measure_coverage, pretrained_cfg
+from mmimg2vec.checkpoint.coverage import measure_coverage, pretrained_cfg
+from mmimg2vec.checkpoint.fill import fill_module
 from mmimg2vec.engine.hooks.init_coverage import check_coverage, describe
 from mmimg2vec.errors import UserError
 from mmimg2vec.models.backbones.vitdet import ViTDet
-from mmimg2vec.models.utils.weights import fill_module
 
 
 @pytest.fixture(scope='module')
@@ -185,9 +185,7 @@ def test_stops_before_the_first_step(shapes, tmp_path, task):
     deeper = dict(arch={**downstream.ARCH, 'num_layers': 3})
     file = downstream.pretrained(tmp_path / 'backbone.pth', **deeper)
     runner = downstream.runner_of(getattr(downstream, task)(shapes, file), tmp_path / 'run')
-    with pytest.raises(
-        UserError, match=r'has more layers than model.backbone.*depth 3 in the file'
-    ):
+    with pytest.raises(UserError, match=r'has more layers than model.backbone.*depth 3 in the file'):
         runner.train()
     assert runner.iter == 0
 
@@ -214,20 +212,18 @@ def test_a_list_as_init_cfg_is_caught(shapes, file, tmp_path):
 
 @MODELS.register_module(force=True)
 class Restless(VisionTransformer):
-    """Initialises after loading."""
+    """Initializes after loading."""
 
     def init_weights(self):
         super().init_weights()
         torch.nn.init.zeros_(self.layers[1].attn.qkv.weight)
 
 
-def test_an_initialiser_that_runs_later_is_caught(shapes, file, tmp_path):
+def test_an_initializer_that_runs_later_is_caught(shapes, file, tmp_path):
     cfg = downstream.classifier(shapes, file)
     cfg.model.backbone.type = 'mmengine.Restless'
     runner = downstream.runner_of(cfg, tmp_path / 'run')
-    with pytest.raises(
-        UserError, match=r'layers.1.attn.qkv.weight .*initialised them after loading'
-    ):
+    with pytest.raises(UserError, match=r'layers.1.attn.qkv.weight .*initialized them after loading'):
         runner.train()
 
 
@@ -242,9 +238,7 @@ def test_init_cfg_of_the_whole_model(shapes, tmp_path):
 def test_runs_that_do_not_use_init_cfg_pass(shapes, file, tmp_path):
     cfg = downstream.classifier(shapes, file)
     downstream.runner_of(cfg, tmp_path / 'run').train()
-    deeper = downstream.pretrained(
-        tmp_path / 'deeper.pth', arch={**downstream.ARCH, 'num_layers': 3}
-    )
+    deeper = downstream.pretrained(tmp_path / 'deeper.pth', arch={**downstream.ARCH, 'num_layers': 3})
     cfg.model.backbone.init_cfg.checkpoint = str(deeper)
     path = str(tmp_path / 'run' / 'epoch_1.pth')
     downstream.runner_of(cfg, tmp_path / 'run', resume=True).train()

@@ -123,9 +123,7 @@ def test_resumed_segmentor_is_bit_identical(shapes, tmp_path):
     resumed.register_hook(starts)
     resumed.train()
     assert not starts.started
-    expected, got = (
-        downstream.weights(tmp_path / name / 'iter_7.pth') for name in ('whole', 'parts')
-    )
+    expected, got = (downstream.weights(tmp_path / name / 'iter_7.pth') for name in ('whole', 'parts'))
     assert downstream.equal(got, expected)
     before = downstream.weights(tmp_path / 'parts' / 'iter_4.pth')
     assert not downstream.equal(before, expected)

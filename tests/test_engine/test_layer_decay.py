@@ -114,9 +114,7 @@ def test_rates_are_those_computed_by_hand(factory):
 def test_weight_decay_of_norms_biases_and_positions():
     model = mask_rcnn()
     keys = {'pos_embed': dict(decay_mult=0.0), 'bbox_head': dict(lr_mult=3.0, decay_mult=0.5)}
-    rates = settings(
-        build(model, dict(norm_decay_mult=0, bias_decay_mult=2, custom_keys=keys)), model
-    )
+    rates = settings(build(model, dict(norm_decay_mult=0, bias_decay_mult=2, custom_keys=keys)), model)
     expected = {
         'backbone.pos_embed': (0.00625, 0),
         'backbone.layers.0.ln1.weight': (0.0125, 0),
@@ -167,19 +165,16 @@ def test_wrappers_do_not_hide_layers(monkeypatch):
     for index, layer in enumerate(model.backbone.layers):
         model.backbone.layers[index] = Wrapped(layer)
     model.backbone = Wrapped(model.backbone)
-    assert {
-        name.replace('module.', ''): values
-        for name, values in settings(build(model), model).items()
-    } == plain
+    assert {name.replace('module.', ''): values for name, values in settings(build(model), model).items()} == plain
 
 
-def test_synchronised_norms_are_norms():
+def test_synchronized_norms_are_norms():
     model = nn.SyncBatchNorm.convert_sync_batchnorm(upernet())
     options = dict(norm_decay_mult=0)
-    synchronised = settings(build(model, options), model)
+    synchronized = settings(build(model, options), model)
     model = revert_sync_batchnorm(model)
-    assert settings(build(model, options), model) == synchronised
-    assert synchronised['decode_head.fpn_bottleneck.bn.weight'] == (0.1, 0)
+    assert settings(build(model, options), model) == synchronized
+    assert synchronized['decode_head.fpn_bottleneck.bn.weight'] == (0.1, 0)
 
 
 def test_frozen_parameters_are_left_out_and_shared_ones_counted_once():

@@ -1,15 +1,10 @@
-import sys
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 from mmengine.runner import Runner
+from train_and_record import config
 
 from mmimg2vec import UserError
-
-sys.path.insert(0, str(Path(__file__).parents[1] / 'test_distributed'))
-from train_and_record import config
 
 
 @pytest.fixture()

@@ -102,9 +102,7 @@ def test_a_run_killed_while_saving_keeps_its_last_checkpoint(images, tmp_path, m
         images,
         tmp_path / 'run',
         epochs=3,
-        default_hooks=dict(
-            checkpoint=dict(type='mmimg2vec.PlainCheckpointHook', interval=1, max_keep_ckpts=1)
-        ),
+        default_hooks=dict(checkpoint=dict(type='mmimg2vec.SafeCheckpointHook', interval=1, max_keep_ckpts=1)),
     )
 
     def die(checkpoint, filename, **kwargs):
@@ -123,9 +121,7 @@ def test_a_run_killed_while_saving_keeps_its_last_checkpoint(images, tmp_path, m
     assert resumed.iter == 9
     whole = toy.runner_of(images, tmp_path / 'whole', epochs=3)
     whole.train()
-    assert equal(
-        weights(tmp_path / 'run' / 'epoch_3.pth'), weights(tmp_path / 'whole' / 'epoch_3.pth')
-    )
+    assert equal(weights(tmp_path / 'run' / 'epoch_3.pth'), weights(tmp_path / 'whole' / 'epoch_3.pth'))
 
 
 def test_load_from_starts_a_new_run(images, tmp_path):

@@ -26,9 +26,7 @@ def batches(order):
     tokens[:, 0] += 10
     for start in range(0, len(order), 2):
         part = order[start : start + 2]
-        samples = [
-            DataSample(metainfo={'sample_idx': index}).set_gt_label(index % 3) for index in part
-        ]
+        samples = [DataSample(metainfo={'sample_idx': index}).set_gt_label(index % 3) for index in part]
         yield {'inputs': tokens[part], 'data_samples': samples}
 
 

@@ -6,8 +6,8 @@ from mmimg2vec.evaluation import knn_accuracy
 def clusters(count, seed, spread=0.3):
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(count) % 3
-    centres = torch.eye(3, 8)
-    return centres[labels] + spread * torch.randn(count, 8, generator=generator), labels
+    centers = torch.eye(3, 8)
+    return centers[labels] + spread * torch.randn(count, 8, generator=generator), labels
 
 
 def brute_force(bank, bank_labels, query, query_labels, k, temperature):

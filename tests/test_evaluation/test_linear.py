@@ -6,10 +6,10 @@ from mmimg2vec.evaluation import fit_linear, linear_accuracy
 
 def data(count, seed, classes=4, width=6, spread=0.5):
     generator = torch.Generator().manual_seed(seed)
-    centres = torch.randn(classes, width, generator=torch.Generator().manual_seed(7))
+    centers = torch.randn(classes, width, generator=torch.Generator().manual_seed(7))
     labels = torch.arange(count) % classes
     noise = torch.randn(count, width, generator=generator)
-    return (centres[labels] + spread * noise).double(), labels
+    return (centers[labels] + spread * noise).double(), labels
 
 
 def test_fit_is_the_optimum():

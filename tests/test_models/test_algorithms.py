@@ -61,7 +61,7 @@ VARIANTS = {
     'visible patches': dict(head=dict(supervision='visible')),
     'cosine': dict(head=dict(loss=dict(type='mmimg2vec.CosineFeatureLoss'))),
     'self-attention': dict(neck=dict(type='mmimg2vec.SelfAttentionDecoder')),
-    'whitened': dict(target_generator=dict(normalisation='whiten')),
+    'whitened': dict(target_generator=dict(normalization='whiten')),
 }
 
 
@@ -116,7 +116,7 @@ def test_hidden_pixels_reach_the_target_only():
     data = model.data_preprocessor(batch())
     pixels = data['mask'].view(4, 1, 4, 4).repeat_interleave(16, 2).repeat_interleave(16, 3)
     changed = torch.where(pixels, data['inputs'] + 1, data['inputs'])
-    args = (data['mask'], data['num_hidden'], data['token_rank'])
+    args = (data['mask'], data['num_masked'], data['token_rank'])
     before, after = (model.predict_features(x, *args) for x in (data['inputs'], changed))
     assert torch.equal(before['prediction'], after['prediction'])
     assert not torch.equal(before['target'], after['target'])
@@ -160,22 +160,20 @@ def test_five_channels():
 
 
 class TestPreprocessor:
-    def test_normalises_rgb(self):
+    def test_normalizes_rgb(self):
         data = batch()
         prepared = build().data_preprocessor(data, True)
         rgb = data['inputs'].flip(1).float()
         mean, std = torch.tensor([120.0, 115, 100]), torch.tensor([58.0, 57, 57])
         expected = (rgb - mean.view(3, 1, 1)) / std.view(3, 1, 1)
         torch.testing.assert_close(prepared['inputs'], expected)
-        assert prepared['num_hidden'] == 12 and isinstance(prepared['num_hidden'], int)
+        assert prepared['num_masked'] == 12 and isinstance(prepared['num_masked'], int)
         assert torch.equal(data['inputs'], batch()['inputs'])
 
     def test_first_three_of_more_channels_become_rgb(self):
         cfg = dict(mean=[0.0] * 5, std=[1.0] * 5, to_rgb=True)
         images = batch(5)['inputs']
-        prepared = MODELS.build(dict(type='mmimg2vec.MaskedImagePreprocessor', **cfg))(
-            dict(inputs=images)
-        )
+        prepared = MODELS.build(dict(type='mmimg2vec.MaskedImagePreprocessor', **cfg))(dict(inputs=images))
         assert torch.equal(prepared['inputs'], images[:, [2, 1, 0, 3, 4]].float())
 
     def test_uneven_masks(self):
@@ -189,7 +187,7 @@ class TestPreprocessor:
         ready = model.data_preprocessor(data)
         expected = model(**ready, mode='loss')
         assert torch.equal(
-            model(**{**ready, 'num_hidden': None}, mode='loss')['loss_token'],
+            model(**{**ready, 'num_masked': None}, mode='loss')['loss_token'],
             expected['loss_token'],
         )
         uneven = ready['mask'].clone()
@@ -220,9 +218,7 @@ class TestPreprocessor:
             build().data_preprocessor({**data, 'mask': change(data['mask'])})
 
     def test_a_file_of_another_model_is_refused(self):
-        with pytest.raises(
-            UserError, match=r'holds nothing of this model \(no backbone\., but e\.g\. encoder\.x'
-        ):
+        with pytest.raises(UserError, match=r'holds nothing of this model \(no backbone\., but e\.g\. encoder\.x'):
             build().load_state_dict({'encoder.x': torch.zeros(1)}, strict=False)
 
     def test_wrong_channels(self):
@@ -257,9 +253,7 @@ def test_images_and_masks_of_another_size_are_named():
     model = build(backbone=dict(img_size=(32, 64)))
     mask, rank = random_mask(2, 8, 6)
     images = torch.zeros(2, 3, 64, 32, dtype=torch.uint8)
-    with pytest.raises(
-        UserError, match=r'images are 64 x 32 .*img_size is \(32, 64\): set scale=\(64, 32\)'
-    ):
+    with pytest.raises(UserError, match=r'images are 64 x 32 .*img_size is \(32, 64\): set scale=\(64, 32\)'):
         losses(model, dict(inputs=images, mask=mask, token_rank=rank))
     mask, rank = random_mask(2, 16, 6)
     with pytest.raises(UserError, match='masks have 16 tokens and the images 2 x 4 patches'):

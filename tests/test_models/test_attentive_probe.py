@@ -30,9 +30,7 @@ def test_is_torchs_attention(class_token):
     part, tokens = module.attention, torch.randn(3, 10, 24)
     torchs = nn.MultiheadAttention(24, 4, batch_first=True)
     with torch.no_grad():
-        torchs.in_proj_weight.copy_(
-            torch.cat((part.query.weight, part.key.weight, part.value.weight))
-        )
+        torchs.in_proj_weight.copy_(torch.cat((part.query.weight, part.key.weight, part.value.weight)))
         torchs.in_proj_bias.copy_(torch.cat((part.query.bias, torch.zeros(24), part.value.bias)))
         torchs.out_proj.load_state_dict(part.proj.state_dict())
         read = tokens if class_token else tokens[:, 1:]
@@ -43,7 +41,7 @@ def test_is_torchs_attention(class_token):
     torch.testing.assert_close(found, wanted[:, 0] / (1 + 1e-6) ** 0.5, atol=1e-4, rtol=1e-5)
 
 
-def test_the_last_output_is_read_and_normalised_over_the_batch():
+def test_the_last_output_is_read_and_normalized_over_the_batch():
     module = pooling()
     tokens = torch.randn(16, 10, 24)
     (found,) = module((torch.zeros(16, 10, 24), tokens))

@@ -51,9 +51,7 @@ def test_masked_path_equals_mae():
     # MAE keeps the visible patches in random order; raster order is that of the sorted kept indices.
     kept = restore.argsort(dim=1)[:, : theirs.shape[1] - 1]
     order = kept.argsort(dim=1)
-    theirs = torch.cat(
-        (theirs[:, :1], theirs[:, 1:].gather(1, order[..., None].expand(-1, -1, 32))), 1
-    )
+    theirs = torch.cat((theirs[:, :1], theirs[:, 1:].gather(1, order[..., None].expand(-1, -1, 32))), 1)
     result = evaluated(ours)(images, mask.bool())[0]
     torch.testing.assert_close(ours.norm1(result), theirs)
 
@@ -73,9 +71,7 @@ def test_weights_of_init_cfg_are_used_and_have_to_fill_it(tmp_path):
     for init_cfg in (cfg, dict(cfg, prefix=None)):
         target = MaskedVisionTransformer(arch=ARCH, img_size=64, patch_size=16, init_cfg=init_cfg)
         target.init_weights()
-        assert torch.equal(
-            target.layers[2].ffn.layers[1].weight, source.layers[2].ffn.layers[1].weight
-        )
+        assert torch.equal(target.layers[2].ffn.layers[1].weight, source.layers[2].ffn.layers[1].weight)
         assert target.pos_embed.shape == (1, 17, 32) and target.pos_embed.abs().sum() > 0
     del state['backbone.layers.1.attn.qkv.bias']
     torch.save(state, tmp_path / 'part.pth')

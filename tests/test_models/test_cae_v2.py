@@ -57,9 +57,7 @@ def losses(model, data=None) -> dict:
 class TestBackboneWithoutKeyBias(BackboneContract):
     def build(self):
         torch.manual_seed(0)
-        backbone = MaskedVisionTransformer(
-            arch=ARCH, img_size=64, key_bias=False, layer_scale_init_value=0.1
-        )
+        backbone = MaskedVisionTransformer(arch=ARCH, img_size=64, key_bias=False, layer_scale_init_value=0.1)
         backbone.init_weights()
         for layer in backbone.layers:
             torch.nn.init.normal_(layer.attn.qkv.bias)
@@ -228,7 +226,7 @@ def test_hidden_pixels_reach_the_target_only():
     data = model.data_preprocessor(batch())
     pixels = data['mask'].view(4, 1, 4, 4).repeat_interleave(16, 2).repeat_interleave(16, 3)
     changed = torch.where(pixels, data['inputs'] + 1, data['inputs'])
-    args = (data['mask'], data['num_hidden'])
+    args = (data['mask'], data['num_masked'])
     before, after = (model.encode(x, *args) for x in (data['inputs'], changed))
     assert torch.equal(before, after)
     everywhere = torch.arange(16).expand(4, -1)
@@ -241,9 +239,7 @@ def test_hidden_pixels_reach_the_target_only():
 
 def test_backbone_loads_into_the_plain_vision_transformer():
     model = build().eval()
-    plain = VisionTransformer(
-        arch=ARCH, img_size=64, patch_size=16, layer_scale_init_value=0.1, out_type='raw'
-    )
+    plain = VisionTransformer(arch=ARCH, img_size=64, patch_size=16, layer_scale_init_value=0.1, out_type='raw')
     plain.load_state_dict(model.backbone.state_dict())
     plain.eval()
     images = torch.randn(2, 3, 64, 64)

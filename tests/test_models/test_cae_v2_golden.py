@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from mmpretrain.registry import MODELS
 from torch import nn
 
-from mmimg2vec.converters.cae_v2 import to_authors, to_mmimg2vec
+from mmimg2vec.checkpoint.layouts.cae_v2 import to_authors, to_mmimg2vec
 from mmimg2vec.models.target_generators import TargetGenerator, TargetLayout
 from mmimg2vec.models.utils import split_indices
 
@@ -94,9 +94,7 @@ class Golden:
         return model
 
     def loss(self):
-        return self.model(
-            self.arrays['image'], mode='loss', mask=self.mask, num_hidden=self.hidden
-        )['loss_token']
+        return self.model(self.arrays['image'], mode='loss', mask=self.mask, num_masked=self.hidden)['loss_token']
 
 
 @pytest.fixture(scope='module', params=FILES, ids=lambda file: file.stem)
@@ -136,11 +134,7 @@ def test_loss(golden):
 def test_every_gradient(golden):
     golden.model.zero_grad()
     golden.loss().backward()
-    grads = {
-        name: parameter.grad
-        for name, parameter in golden.model.named_parameters()
-        if parameter.grad is not None
-    }
+    grads = {name: parameter.grad for name, parameter in golden.model.named_parameters() if parameter.grad is not None}
     ours = to_authors(grads)
     assert set(ours) == set(golden.grad)
     whole = torch.stack([grad.norm() for grad in golden.grad.values()]).norm()

@@ -8,10 +8,10 @@ from mmpretrain.models.utils import QuickGELU
 from torch import nn
 
 from mmimg2vec import UserError
+from mmimg2vec.checkpoint.fill import fill_module
 from mmimg2vec.models import CLIPTargetGenerator, CLIPVisionTower
 from mmimg2vec.models.target_generators.clip import CLIP_MEAN, CLIP_STD
-from mmimg2vec.models.target_generators.clip_tower import image_tower, to_openai
-from mmimg2vec.models.utils.weights import fill_module
+from mmimg2vec.models.teachers.clip_tower import image_tower, to_openai
 
 WIDTH, OUT, SIZE, PATCH, DEPTH, HEADS = 32, 24, 64, 16, 2, 4
 TEACHER = dict(
@@ -63,7 +63,7 @@ class ReferenceTower(nn.Module):
         return visual.ln_post(x) @ visual.proj
 
 
-def randomised(model):
+def randomized(model):
     torch.manual_seed(0)
     for parameter in model.parameters():
         parameter.data = 0.2 * torch.randn_like(parameter) + 0.05
@@ -90,7 +90,7 @@ def connect(part, mean=None, std=None):
 
 @pytest.fixture()
 def reference():
-    return randomised(ReferenceTower())
+    return randomized(ReferenceTower())
 
 
 @pytest.fixture()
@@ -109,12 +109,12 @@ class TestContract(TargetGeneratorContract):
         return CLIPTargetGenerator(copy.deepcopy(TEACHER), random_weights=0)
 
 
-def test_all_tokens_in_clips_own_normalisation(reference, save):
+def test_all_tokens_in_clips_own_normalization(reference, save):
     mean, std = torch.tensor([10.0, 20.0, 30.0]), torch.tensor([2.0, 4.0, 8.0])
     part = connect(generator(save(reference.state_dict())), mean.view(1, 3, 1, 1), std)
-    grey = torch.rand(2, 3, SIZE, SIZE) * 255
-    as_clip = (grey - torch.tensor(CLIP_MEAN).view(3, 1, 1)) / torch.tensor(CLIP_STD).view(3, 1, 1)
-    result = part((grey - mean.view(3, 1, 1)) / std.view(3, 1, 1))
+    gray = torch.rand(2, 3, SIZE, SIZE) * 255
+    as_clip = (gray - torch.tensor(CLIP_MEAN).view(3, 1, 1)) / torch.tensor(CLIP_STD).view(3, 1, 1)
+    result = part((gray - mean.view(3, 1, 1)) / std.view(3, 1, 1))
     expected = reference(as_clip)
     torch.testing.assert_close(result['tokens'], expected[:, 1:], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(result['pooled'], expected[:, 0], rtol=1e-4, atol=1e-4)
@@ -185,7 +185,7 @@ def test_transformers(kind, activation, tmp_path):
         config = transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=OUT)
     else:
         config = transformers.CLIPVisionConfig(**vision)
-    theirs = randomised(getattr(transformers, kind)(config))
+    theirs = randomized(getattr(transformers, kind)(config))
     theirs.save_pretrained(tmp_path)
     images = torch.randn(2, 3, SIZE, SIZE)
     with torch.no_grad():
@@ -205,9 +205,7 @@ def test_a_transformers_file_without_keys_or_values_is_named(part, reference):
     weights = {
         'vision_model.embeddings.patch_embedding.weight': state['visual.conv1.weight'],
         'visual_projection.weight': state['visual.proj'].T,
-        **{
-            f'{layer}.{x}.weight': torch.zeros(WIDTH, WIDTH) for x in ('q_proj', 'k_proj', 'v_proj')
-        },
+        **{f'{layer}.{x}.weight': torch.zeros(WIDTH, WIDTH) for x in ('q_proj', 'k_proj', 'v_proj')},
     }
     assert 'layers.0.attn.qkv.weight' in image_tower(weights)
     assert 'layers.0.attn.qkv.weight' not in image_tower(

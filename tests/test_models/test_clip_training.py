@@ -93,9 +93,7 @@ class TestLoss:
         same = equal_pairs(list('abcde'))
         image_text_contrast(image, text, same, torch.tensor(10.0)).backward()
         before, after = (
-            F.cosine_similarity(
-                (image - step * image.grad).unsqueeze(1), text - step * text.grad, dim=2
-            )
+            F.cosine_similarity((image - step * image.grad).unsqueeze(1), text - step * text.grad, dim=2)
             for step in (0.0, 1.0)
         )
         assert (after - before)[same].mean() > 0 > (after - before)[~same].mean()
@@ -109,10 +107,7 @@ class TestLoss:
         wanted = plain_loss(image, text, CAPTIONS, scale)
         assert math.isclose(losses['loss_contrast'].item(), wanted, rel_tol=1e-4)
         assert math.isclose(losses['temperature'].item(), 1 / scale, rel_tol=1e-5)
-        nearest = [
-            max(range(5), key=lambda j, i=i: F.cosine_similarity(image[i], text[j], dim=0))
-            for i in range(5)
-        ]
+        nearest = [max(range(5), key=lambda j, i=i: F.cosine_similarity(image[i], text[j], dim=0)) for i in range(5)]
         hits = sum(CAPTIONS[j] == CAPTIONS[i] for i, j in enumerate(nearest)) / 5
         assert losses['retrieval_accuracy'].item() == pytest.approx(hits)
         losses['loss_contrast'].backward()
@@ -271,7 +266,7 @@ class TestFile:
         torch.save({'state_dict': state, 'meta': {'epoch': 1}}, path)
         teacher = dict(TOWER, init_cfg=dict(type='Pretrained', checkpoint=str(path)))
         part = CLIPTargetGenerator(teacher)
-        # A student with another normalisation, BGR files turned into RGB for both.
+        # A student with another normalization, BGR files turned into RGB for both.
         mean, std = torch.tensor([10.0, 20.0, 30.0]), torch.tensor([2.0, 4.0, 8.0])
         part.connect((PATCH, PATCH), 3, mean, std)
         part.describe((SIZE, SIZE))

@@ -57,17 +57,13 @@ class TestFeatureHead:
         watched = {name: value for name, value in result.items() if 'loss' not in name}
         assert set(watched) == {'target_diversity', 'prediction_diversity', 'prediction_cosine'}
         assert not any(value.requires_grad for value in watched.values())
-        torch.testing.assert_close(
-            watched['prediction_cosine'], F.cosine_similarity(prediction, wanted, dim=-1).mean()
-        )
+        torch.testing.assert_close(watched['prediction_cosine'], F.cosine_similarity(prediction, wanted, dim=-1).mean())
 
     def test_global_term_switched_off(self):
         head = FeatureHead(4, 0, global_weight=0)
         assert not list(head.parameters())
         mask, rank = random_mask(2, 16, 12)
-        result = head.loss(
-            torch.randn(2, 12, 8), head.positions(mask, 12, rank), torch.randn(2, 4), self.target()
-        )
+        result = head.loss(torch.randn(2, 12, 8), head.positions(mask, 12, rank), torch.randn(2, 4), self.target())
         assert 'loss_global' not in result
 
     @pytest.mark.parametrize(

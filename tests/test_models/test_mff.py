@@ -12,7 +12,7 @@ from mmpretrain.models.necks import MAEPretrainDecoder
 from mmpretrain.registry import MODELS
 
 from mmimg2vec import UserError
-from mmimg2vec.converters.mff import to_mmimg2vec, to_mmpretrain
+from mmimg2vec.checkpoint.layouts.mff import to_mmimg2vec, to_mmpretrain
 from mmimg2vec.models import PixelTargetGenerator
 
 ARCH = dict(embed_dims=32, num_layers=4, num_heads=2, feedforward_channels=64)
@@ -36,9 +36,7 @@ HEAD = dict(
 )
 THEIRS = dict(
     type='mmpretrain.MFF',
-    backbone=dict(
-        type='mmpretrain.MFFViT', arch=ARCH, img_size=64, patch_size=8, out_indices=BLOCKS
-    ),
+    backbone=dict(type='mmpretrain.MFFViT', arch=ARCH, img_size=64, patch_size=8, out_indices=BLOCKS),
     neck=dict(
         type='mmpretrain.MAEPretrainDecoder',
         num_patches=64,
@@ -104,7 +102,7 @@ def test_loss_and_gradients_are_mmpretrains(fused, norm_pix):
     torch.manual_seed(7)  # the mask that mmpretrain has just drawn
     mask = theirs.backbone(images())[1].bool()
     assert mask.sum(dim=1).tolist() == [48] * 4
-    found = ours(images(), mode='loss', mask=mask, num_hidden=48)
+    found = ours(images(), mode='loss', mask=mask, num_masked=48)
     torch.testing.assert_close(total(found), wanted['loss'], rtol=1e-5, atol=1e-5)
 
     total(found).backward()
@@ -192,7 +190,7 @@ def test_training_lowers_the_loss(fused):
     optimizer = torch.optim.AdamW(trained, lr=3e-3)
     losses = []
     for _ in range(15):
-        losses.append(total(model(images(), mode='loss', mask=mask, num_hidden=48)))
+        losses.append(total(model(images(), mode='loss', mask=mask, num_masked=48)))
         optimizer.zero_grad()
         losses[-1].backward()
         optimizer.step()
@@ -254,9 +252,9 @@ def test_parts_that_do_not_fit_are_named(changes, message):
 def test_batches_that_do_not_fit_are_named():
     model = build()
     with pytest.raises(UserError, match='masks have 16 tokens and the images 8 x 8 patches'):
-        model(images(), mode='loss', mask=random_mask(4, 16, 12)[0], num_hidden=12)
+        model(images(), mode='loss', mask=random_mask(4, 16, 12)[0], num_masked=12)
     with pytest.raises(UserError, match='images are 32 x 64'):
-        model(images()[:, :, :32], mode='loss', mask=random_mask(4, 32, 24)[0], num_hidden=24)
+        model(images()[:, :, :32], mode='loss', mask=random_mask(4, 32, 24)[0], num_masked=24)
     uneven = random_mask(4, 64, 48)[0]
     uneven[1] = ~uneven[1]
     with pytest.raises(UserError, match='hide between 16 and 48 patches'):

@@ -15,16 +15,12 @@ from mmimg2vec.models.utils import sincos_position_embedding
 
 class TestCrossAttentionDecoder(NeckContract):
     def build(self):
-        return CrossAttentionDecoder(
-            self.channels, self.out_channels, self.grid, embed_dims=16, depth=2, num_heads=2
-        )
+        return CrossAttentionDecoder(self.channels, self.out_channels, self.grid, embed_dims=16, depth=2, num_heads=2)
 
 
 class TestSelfAttentionDecoder(NeckContract):
     def build(self):
-        return SelfAttentionDecoder(
-            self.channels, self.out_channels, self.grid, embed_dims=16, depth=2, num_heads=2
-        )
+        return SelfAttentionDecoder(self.channels, self.out_channels, self.grid, embed_dims=16, depth=2, num_heads=2)
 
 
 class TestCrossAttentionDecoderNotSquare(TestCrossAttentionDecoder):
@@ -92,9 +88,7 @@ class TestSimpleFeaturePyramid:
             assert torch.equal(a, b)
 
     def test_some_scales_and_another_norm(self):
-        neck = SimpleFeaturePyramid(
-            16, 8, scales=(2, 0.5), num_outs=2, norm_cfg=dict(type='GN', num_groups=2)
-        )
+        neck = SimpleFeaturePyramid(16, 8, scales=(2, 0.5), num_outs=2, norm_cfg=dict(type='GN', num_groups=2))
         assert [level.shape[2:] for level in neck([torch.randn(1, 16, 4, 4)])] == [(8, 8), (2, 2)]
         kinds = [type(module).__name__ for module in neck.modules()]
         assert kinds.count('GroupNorm') == 4 and 'LayerNorm2d' not in kinds
@@ -102,12 +96,8 @@ class TestSimpleFeaturePyramid:
     def test_normed_over_channels_at_every_place(self):
         levels = SimpleFeaturePyramid(16, out_channels=8)([torch.randn(2, 16, 4, 4) * 50])
         for level in levels:
-            torch.testing.assert_close(
-                level.mean(1), torch.zeros_like(level[:, 0]), atol=1e-5, rtol=0
-            )
-            torch.testing.assert_close(
-                level.var(1, unbiased=False), torch.ones_like(level[:, 0]), atol=1e-2, rtol=0
-            )
+            torch.testing.assert_close(level.mean(1), torch.zeros_like(level[:, 0]), atol=1e-5, rtol=0)
+            torch.testing.assert_close(level.var(1, unbiased=False), torch.ones_like(level[:, 0]), atol=1e-2, rtol=0)
 
     def test_layers_of_the_largest_level(self):
         """As the paper's figure: two transposed convolutions that halve the width, with norm and GELU between."""

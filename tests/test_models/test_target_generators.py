@@ -6,7 +6,7 @@ from torch import nn
 
 from mmimg2vec import UserError
 from mmimg2vec.models import BackboneTargetGenerator
-from mmimg2vec.models.target_generators import normalise
+from mmimg2vec.models.target_generators import normalize
 from mmimg2vec.models.utils import token_diversity
 
 RESNET = dict(type='mmpretrain.ResNet', depth=18, base_channels=8, stem_channels=8)
@@ -25,9 +25,7 @@ class TestResNetTeacher(TargetGeneratorContract):
 
 class TestTeacherWithBatchNorm(TargetGeneratorContract):
     def build(self):
-        return BackboneTargetGenerator(
-            RESNET, output_stride=16, random_weights=0, fold_batchnorm=False
-        )
+        return BackboneTargetGenerator(RESNET, output_stride=16, random_weights=0, fold_batchnorm=False)
 
 
 class TestResampledTeacher(TargetGeneratorContract):
@@ -67,23 +65,19 @@ def connect(generator, img_size=64, patch=16, channels=3, mean=None, std=None):
     return generator
 
 
-def test_features_are_the_backbones_in_its_own_normalisation(tmp_path):
+def test_features_are_the_backbones_in_its_own_normalization(tmp_path):
     torch.manual_seed(0)
     net = trained_looking(ResNet(18, base_channels=8, stem_channels=8))
-    torch.save(
-        {'state_dict': {f'module.{k}': v for k, v in net.state_dict().items()}}, tmp_path / 't.pth'
-    )
+    torch.save({'state_dict': {f'module.{k}': v for k, v in net.state_dict().items()}}, tmp_path / 't.pth')
     teacher = dict(RESNET, init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 't.pth')))
     mean, std = torch.tensor([10.0, 20.0, 30.0]), torch.tensor([2.0, 4.0, 8.0])
     generator = BackboneTargetGenerator(
-        teacher, normalisation='none', mean=(100, 110, 120), std=(50, 60, 70), output_stride=16
+        teacher, normalization='none', mean=(100, 110, 120), std=(50, 60, 70), output_stride=16
     )
     connect(generator, mean=mean.view(1, 3, 1, 1), std=std.view(1, 3, 1, 1))
-    grey = torch.rand(2, 3, 64, 64) * 255
-    images = (grey - mean.view(3, 1, 1)) / std.view(3, 1, 1)
-    theirs = (grey - torch.tensor([100.0, 110, 120]).view(3, 1, 1)) / torch.tensor(
-        [50.0, 60, 70]
-    ).view(3, 1, 1)
+    gray = torch.rand(2, 3, 64, 64) * 255
+    images = (gray - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+    theirs = (gray - torch.tensor([100.0, 110, 120]).view(3, 1, 1)) / torch.tensor([50.0, 60, 70]).view(3, 1, 1)
     result = generator(images)
     expected = net(theirs)[-1]
     dense = result['tokens'].transpose(1, 2).unflatten(2, (4, 4))
@@ -92,7 +86,7 @@ def test_features_are_the_backbones_in_its_own_normalisation(tmp_path):
     # Folding BatchNorm changes nothing but the time.
     plain = BackboneTargetGenerator(
         teacher,
-        normalisation='none',
+        normalization='none',
         mean=(100, 110, 120),
         std=(50, 60, 70),
         output_stride=16,
@@ -106,9 +100,7 @@ def test_features_are_the_backbones_in_its_own_normalisation(tmp_path):
 
 
 def test_vit_teacher_gives_patches_and_class_token():
-    generator = connect(
-        BackboneTargetGenerator(VIT, random_weights=3, normalisation='none', input_size=32)
-    )
+    generator = connect(BackboneTargetGenerator(VIT, random_weights=3, normalization='none', input_size=32))
     generator.load()
     net = VisionTransformer(**{k: v for k, v in VIT.items() if k != 'type'}, out_type='raw')
     net.load_state_dict(dict(generator.teacher.named_buffers()))
@@ -123,12 +115,10 @@ def test_vit_teacher_gives_patches_and_class_token():
     torch.testing.assert_close(result['pooled'], expected[:, 0], rtol=1e-4, atol=1e-5)
 
 
-def test_smoothed_tokens_are_means_of_their_neighbours():
+def test_smoothed_tokens_are_means_of_their_neighbors():
     plain, smoothed = (
         connect(
-            BackboneTargetGenerator(
-                RESNET, output_stride=16, random_weights=0, normalisation='none', smooth=smooth
-            )
+            BackboneTargetGenerator(RESNET, output_stride=16, random_weights=0, normalization='none', smooth=smooth)
         )
         for smooth in (1, 3)
     )
@@ -144,8 +134,7 @@ def test_smoothed_tokens_are_means_of_their_neighbours():
 
 def test_random_teacher_is_its_seed():
     first, again, other = (
-        connect(BackboneTargetGenerator(RESNET, output_stride=16, random_weights=seed))
-        for seed in (1, 1, 2)
+        connect(BackboneTargetGenerator(RESNET, output_stride=16, random_weights=seed)) for seed in (1, 1, 2)
     )
     torch.manual_seed(5)
     assert first.fingerprint == again.fingerprint != other.fingerprint
@@ -153,9 +142,7 @@ def test_random_teacher_is_its_seed():
 
 def test_runs_in_its_own_type_under_autocast():
     generator = connect(BackboneTargetGenerator(RESNET, output_stride=16, random_weights=0))
-    half = connect(
-        BackboneTargetGenerator(RESNET, output_stride=16, random_weights=0, dtype='bfloat16')
-    )
+    half = connect(BackboneTargetGenerator(RESNET, output_stride=16, random_weights=0, dtype='bfloat16'))
     images = torch.rand(2, 3, 64, 64) * 255
     before = generator(images)['tokens']
     with torch.autocast('cpu', torch.bfloat16):
@@ -167,10 +154,8 @@ def test_runs_in_its_own_type_under_autocast():
 
 
 class TestChannels:
-    def test_one_channel_is_grey(self):
-        generator = connect(
-            BackboneTargetGenerator(RESNET, output_stride=16, random_weights=0), channels=1
-        )
+    def test_one_channel_is_gray(self):
+        generator = connect(BackboneTargetGenerator(RESNET, output_stride=16, random_weights=0), channels=1)
         rgb = connect(BackboneTargetGenerator(RESNET, output_stride=16, random_weights=0))
         images = torch.rand(2, 1, 64, 64) * 255
         expected = rgb(images.expand(-1, 3, -1, -1))['tokens']
@@ -181,9 +166,7 @@ class TestChannels:
         rgb = connect(BackboneTargetGenerator(RESNET, output_stride=16, random_weights=0))
         for named, index in ((None, [0, 1, 2]), ((4, 0, 2), [4, 0, 2])):
             generator = connect(
-                BackboneTargetGenerator(
-                    RESNET, output_stride=16, random_weights=0, rgb_channels=named
-                ),
+                BackboneTargetGenerator(RESNET, output_stride=16, random_weights=0, rgb_channels=named),
                 channels=5,
             )
             expected = rgb(images[:, index])['tokens']
@@ -196,23 +179,21 @@ class TestChannels:
             connect(generator, channels=channels)
 
 
-class TestNormalisation:
+class TestNormalization:
     features = torch.randn(6, 50, 8) @ (torch.eye(8) + 0.4) + 3
 
     def test_layer(self):
-        result = normalise(self.features, 'layer')
+        result = normalize(self.features, 'layer')
         torch.testing.assert_close(result.mean(-1), torch.zeros(6, 50), atol=1e-5, rtol=0)
-        torch.testing.assert_close(
-            result.var(-1, correction=0), torch.ones(6, 50), atol=1e-3, rtol=0
-        )
+        torch.testing.assert_close(result.var(-1, correction=0), torch.ones(6, 50), atol=1e-3, rtol=0)
 
     def test_batch(self):
-        rows = normalise(self.features, 'batch').flatten(0, 1)
+        rows = normalize(self.features, 'batch').flatten(0, 1)
         torch.testing.assert_close(rows.mean(0), torch.zeros(8), atol=1e-5, rtol=0)
         torch.testing.assert_close(rows.var(0, correction=0), torch.ones(8), atol=1e-3, rtol=0)
 
     def test_whiten(self):
-        rows = normalise(self.features, 'whiten').flatten(0, 1)
+        rows = normalize(self.features, 'whiten').flatten(0, 1)
         covariance = rows.T @ rows / len(rows)
         off_diagonal = covariance - covariance.diagonal().diag()
         assert off_diagonal.abs().max() < 0.1  # shrinkage leaves a little
@@ -220,17 +201,17 @@ class TestNormalisation:
         assert (torch.corrcoef(before.T) - torch.eye(8)).abs().max() > 0.3
 
     def test_whiten_with_fewer_tokens_than_channels(self):
-        assert normalise(torch.randn(2, 3, 64), 'whiten').isfinite().all()
+        assert normalize(torch.randn(2, 3, 64), 'whiten').isfinite().all()
 
     def test_none(self):
-        assert torch.equal(normalise(self.features, 'none'), self.features)
+        assert torch.equal(normalize(self.features, 'none'), self.features)
 
 
 @pytest.mark.parametrize(
     ('kwargs', 'message'),
     [
         (dict(), 'needs either weights'),
-        (dict(random_weights=0, normalisation='zca'), "normalisation='zca': choose one of"),
+        (dict(random_weights=0, normalization='zca'), "normalization='zca': choose one of"),
         (dict(random_weights=0, smooth=2), 'smooth=2: give an odd number'),
         (dict(random_weights=0, resample='nearest'), "resample='nearest': choose one of"),
         (
@@ -252,9 +233,7 @@ def test_stem_of_another_stride_is_noticed():
 
 
 def test_pooled_output_is_named():
-    teacher = dict(
-        type='mmpretrain.ConvNeXt', arch=dict(depths=[1, 1, 1, 1], channels=[8, 8, 8, 8])
-    )
+    teacher = dict(type='mmpretrain.ConvNeXt', arch=dict(depths=[1, 1, 1, 1], channels=[8, 8, 8, 8]))
     with pytest.raises(UserError, match=r'2-dimensional features.*gap_before_final_norm=False'):
         connect(BackboneTargetGenerator(teacher, random_weights=0))
 

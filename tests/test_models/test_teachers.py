@@ -10,8 +10,8 @@ from contracts import TargetGeneratorContract
 from torch import nn
 
 from mmimg2vec import UserError
+from mmimg2vec.checkpoint.fill import fill_module, find_prefix
 from mmimg2vec.models import BackboneTargetGenerator, MaskedVisionTransformer
-from mmimg2vec.models.utils.weights import fill_module, find_prefix
 
 RESNET50 = dict(type='mmpretrain.ResNet', depth=50)
 TIMM_VIT = dict(
@@ -35,10 +35,10 @@ CLIP = dict(
 
 
 class Untouched(dict):
-    """Identity normalisation, so that the teacher sees the images themselves."""
+    """Identity normalization, so that the teacher sees the images themselves."""
 
     def __init__(self, **kwargs):
-        super().__init__(normalisation='none', mean=(0, 0, 0), std=(1, 1, 1), **kwargs)
+        super().__init__(normalization='none', mean=(0, 0, 0), std=(1, 1, 1), **kwargs)
 
 
 def connect(generator, img_size=64, patch=16):
@@ -95,9 +95,7 @@ def layouts(net):
             },
             'arch': 'resnet50',
         },
-        'mocov2': {
-            'state_dict': under('module.encoder_q.', state) | under('module.encoder_k.', other)
-        },
+        'mocov2': {'state_dict': under('module.encoder_q.', state) | under('module.encoder_k.', other)},
         'swav': under('module.', state | head),
         'barlow-twins': {'model': under('module.backbone.', state)},
         'byol': {'state_dict': under('backbone.', state) | under('target_net.module.0.', other)},
@@ -138,9 +136,7 @@ def test_the_other_copy_can_be_named(tmp_path):
     for prefix, name in ((None, 'teacher'), ('student', 'student'), ('student.', 'student')):
         fill_module(net, str(path), prefix)
         assert torch.equal(net.weight, copies[name]['weight'])
-    torch.save(
-        {'state_dict': {f'module.base_encoder.{k}': v for k, v in copies['student'].items()}}, path
-    )
+    torch.save({'state_dict': {f'module.base_encoder.{k}': v for k, v in copies['student'].items()}}, path)
     assert fill_module(net, str(path), 'base_encoder') == 'module.base_encoder.'
 
 
@@ -180,11 +176,7 @@ def test_unfit_files_are_named_in_one_line(resnet50, tmp_path):
     ]
     for teacher, file, message in cases:
         with pytest.raises(UserError, match=message) as caught:
-            connect(
-                BackboneTargetGenerator(
-                    dict(teacher, init_cfg=weights_from(file)), resample='bilinear'
-                )
-            )
+            connect(BackboneTargetGenerator(dict(teacher, init_cfg=weights_from(file)), resample='bilinear'))
         assert '\n' not in str(caught.value)
 
 
@@ -208,14 +200,10 @@ def timm_model(**kwargs):
     return timm.create_model('vit_tiny_patch16_224', num_classes=0, **(settings | kwargs)).eval()
 
 
-@pytest.mark.parametrize(
-    'extra', [dict(), dict(reg_tokens=3), dict(class_token=False, global_pool='avg')]
-)
+@pytest.mark.parametrize('extra', [dict(), dict(reg_tokens=3), dict(class_token=False, global_pool='avg')])
 def test_a_timm_vit_is_timms(tmp_path, extra):
     net = timm_model(**extra)
-    torch.save(
-        {'model': {f'module.{k}': v for k, v in net.state_dict().items()}}, tmp_path / 'vit.pth'
-    )
+    torch.save({'model': {f'module.{k}': v for k, v in net.state_dict().items()}}, tmp_path / 'vit.pth')
     teacher = dict(TIMM_VIT, **extra, init_cfg=weights_from(tmp_path / 'vit.pth'))
     generator, layout = connect(BackboneTargetGenerator(teacher, **Untouched()), 48, 8)
     images = torch.randn(2, 3, 48, 48)
@@ -238,13 +226,9 @@ def test_a_timm_pyramid_and_a_map_are_timms():
         ),
     ):
         teacher = dict(type='mmimg2vec.TimmTeacher', model_name=name, **kwargs)
-        generator, layout = connect(
-            BackboneTargetGenerator(teacher, random_weights=0, **Untouched()), 224, 32
-        )
+        generator, layout = connect(BackboneTargetGenerator(teacher, random_weights=0, **Untouched()), 224, 32)
         net = timm.create_model(name, num_classes=0, **kwargs).eval()
-        other = BackboneTargetGenerator(
-            teacher, random_weights=0, fold_batchnorm=False, **Untouched()
-        )
+        other = BackboneTargetGenerator(teacher, random_weights=0, fold_batchnorm=False, **Untouched())
         other, _ = connect(other, 224, 32)
         prefix = 'network.'
         buffers = {k[len(prefix) :]: v for k, v in other.teacher.named_buffers()}
@@ -257,7 +241,7 @@ def test_a_timm_pyramid_and_a_map_are_timms():
         torch.testing.assert_close(generator(images)['tokens'], expected, rtol=1e-3, atol=1e-4)
 
 
-def test_sizes_and_normalisation_are_worked_out(caplog):
+def test_sizes_and_normalization_are_worked_out(caplog):
     pytest.importorskip('timm')
     teacher = dict(
         TIMM_VIT,
@@ -268,15 +252,15 @@ def test_sizes_and_normalisation_are_worked_out(caplog):
     )
     generator, layout = connect(BackboneTargetGenerator(teacher, random_weights=0), 64, 16)
     # 4 x 4 patches of 14 pixels.
-    assert generator.outline.size == (56, 56) and layout.grid == (4, 4)
-    assert generator.outline.extra_tokens == 5
+    assert generator.spec.size == (56, 56) and layout.grid == (4, 4)
+    assert generator.spec.extra_tokens == 5
     assert generator(torch.rand(1, 3, 64, 64) * 255)['tokens'].shape == (1, 16, 32)
-    text = str(generator.outline)
+    text = str(generator.spec)
     for part in ('56 x 56 pixels', '4 x 4 tokens of 32', '(stride 14 x 14)', 'tokens: 5', '123.67'):
         assert part in text, text
     clip_like = dict(TIMM_VIT, model_name='vit_base_patch16_clip_224.openai')
     generator, _ = connect(BackboneTargetGenerator(clip_like, random_weights=0), 48, 8)
-    assert generator.outline.mean[0] == pytest.approx(0.48145466 * 255)
+    assert generator.spec.mean[0] == pytest.approx(0.48145466 * 255)
 
 
 def test_dinov2s_own_layout_with_registers(tmp_path):
@@ -303,9 +287,7 @@ def test_dinov2s_own_layout_with_registers(tmp_path):
     torch.testing.assert_close(generator(images)['tokens'], expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    'kind', ['clip', 'clip-folder', 'vit', 'vit_mae', 'registers', 'resnet', 'swin']
-)
+@pytest.mark.parametrize('kind', ['clip', 'clip-folder', 'vit', 'vit_mae', 'registers', 'resnet', 'swin'])
 def test_a_transformers_model_is_transformers(tmp_path, kind):
     transformers = pytest.importorskip('transformers')
     small = dict(CLIP, image_size=64)
@@ -314,16 +296,12 @@ def test_a_transformers_model_is_transformers(tmp_path, kind):
         'clip': transformers.CLIPVisionConfig(**small),
         'clip-folder': transformers.CLIPConfig(
             vision_config=small,
-            text_config=dict(
-                hidden_size=8, num_hidden_layers=1, num_attention_heads=1, vocab_size=9
-            ),
+            text_config=dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, vocab_size=9),
         ),
         'vit': transformers.ViTConfig(**small),
         'vit_mae': transformers.ViTMAEConfig(**small),
         'registers': transformers.Dinov2WithRegistersConfig(**small, num_register_tokens=2),
-        'resnet': transformers.ResNetConfig(
-            embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type='basic'
-        ),
+        'resnet': transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type='basic'),
         'swin': transformers.SwinConfig(
             image_size=64, patch_size=4, embed_dim=8, depths=[1, 1], num_heads=[1, 1], window_size=4
         ),
@@ -339,7 +317,7 @@ def test_a_transformers_model_is_transformers(tmp_path, kind):
         folder=str(tmp_path),
         init_cfg=weights_from(tmp_path / 'model.safetensors'),
     )
-    generator, layout = connect(BackboneTargetGenerator(teacher, normalisation='none'), patch=patch)
+    generator, layout = connect(BackboneTargetGenerator(teacher, normalization='none'), patch=patch)
     images = torch.randn(2, 3, 64, 64)
     tower = whole.vision_model if kind == 'clip-folder' else whole
     if kind == 'vit_mae':
@@ -352,12 +330,9 @@ def test_a_transformers_model_is_transformers(tmp_path, kind):
         expected = tower(pixel_values=images, **arguments).last_hidden_state
     expected = expected.flatten(2).mT if kind == 'resnet' else expected[:, extra:]
     assert layout.grid == (64 // patch, 64 // patch)
-    assert generator.outline.extra_tokens == extra
+    assert generator.spec.extra_tokens == extra
     torch.testing.assert_close(generator(images)['tokens'], expected, rtol=1e-4, atol=1e-4)
-    assert (
-        generator.outline.mean == (0, 0, 0)
-        and 'preprocessor_config' in generator.outline.known_from
-    )
+    assert generator.spec.mean == (0, 0, 0) and 'preprocessor_config' in generator.spec.known_from
 
 
 @pytest.mark.parametrize(
@@ -418,19 +393,13 @@ class TestStudentAsTeacher:
             "init_cfg=dict(type='Pretrained', checkpoint='gone.pth'))"
         )
         net = self.save(path, backbone, 'data_preprocessor=dict(mean=[1.0, 2, 3], std=[4, 5, 6])')
-        generator, _ = connect(BackboneTargetGenerator(str(path), normalisation='none'))
+        generator, _ = connect(BackboneTargetGenerator(str(path), normalization='none'))
         images = torch.randn(2, 3, 64, 64) * 9
-        shown = (images - torch.tensor([1.0, 2, 3]).view(3, 1, 1)) / torch.tensor([4.0, 5, 6]).view(
-            3, 1, 1
-        )
+        shown = (images - torch.tensor([1.0, 2, 3]).view(3, 1, 1)) / torch.tensor([4.0, 5, 6]).view(3, 1, 1)
         with torch.no_grad():
             expected = net(shown)[-1]
-        torch.testing.assert_close(
-            generator(images)['tokens'], expected[:, 1:], rtol=1e-4, atol=1e-4
-        )
-        torch.testing.assert_close(
-            generator(images)['pooled'], expected[:, 0], rtol=1e-4, atol=1e-4
-        )
+        torch.testing.assert_close(generator(images)['tokens'], expected[:, 1:], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(generator(images)['pooled'], expected[:, 0], rtol=1e-4, atol=1e-4)
 
     def test_written_out_it_is_the_same(self, tmp_path):
         path = tmp_path / 'backbone.pth'
@@ -449,18 +418,13 @@ class TestStudentAsTeacher:
         second, _ = connect(BackboneTargetGenerator(teacher))
         assert first.fingerprint == second.fingerprint
 
-    @pytest.mark.parametrize(
-        'option', ["type='MAEViT', mask_ratio=0.6", "type='mmpretrain.MoCoV3ViT', norm_eval=True"]
-    )
+    @pytest.mark.parametrize('option', ["type='MAEViT', mask_ratio=0.6", "type='mmpretrain.MoCoV3ViT', norm_eval=True"])
     def test_students_of_mmpretrain(self, tmp_path, option):
         path = tmp_path / 'backbone.pth'
         net = self.save(path, f'dict({option}, img_size=64, patch_size=16, arch={self.ARCH})')
-        generator, _ = connect(BackboneTargetGenerator(str(path), normalisation='none'))
+        generator, _ = connect(BackboneTargetGenerator(str(path), normalization='none'))
         images = torch.randn(1, 3, 64, 64)
-        mean, std = (
-            torch.tensor(values).view(1, 3, 1, 1)
-            for values in (generator.outline.mean, generator.outline.std)
-        )
+        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (generator.spec.mean, generator.spec.std))
         with torch.no_grad():
             expected = net((images - mean) / std)[-1][:, 1:]
         torch.testing.assert_close(generator(images)['tokens'], expected, rtol=1e-4, atol=1e-4)

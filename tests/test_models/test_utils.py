@@ -5,13 +5,9 @@ from mmpretrain.models.backbones import ResNet
 from torch import nn
 
 from mmimg2vec import UserError
-from mmimg2vec.models.utils import (
-    compared_positions,
-    dilate_stages,
-    split_indices,
-    token_diversity,
-)
-from mmimg2vec.models.utils.weights import fill_module, fingerprint
+from mmimg2vec.checkpoint.fill import fill_module, fingerprint
+from mmimg2vec.models.layers.atrous import dilate_stages
+from mmimg2vec.models.utils import compared_positions, split_indices, token_diversity
 
 
 class TestTokens:
@@ -63,9 +59,7 @@ class TestDiversity:
         torch.testing.assert_close(token_diversity(tokens * scale), token_diversity(tokens))
         constant = torch.full((1, 6, 8), scale, dtype=torch.float64)
         assert token_diversity(constant).abs() < 1e-12
-        assert (
-            token_diversity(torch.zeros(1, 6, 8)) == 1
-        )  # as unlike as can be: no direction at all
+        assert token_diversity(torch.zeros(1, 6, 8)) == 1  # as unlike as can be: no direction at all
 
 
 class TestDilation:
@@ -144,9 +138,7 @@ class TestWeights:
 
         deep = network(3).state_dict()
         torch.save({f'net.{k}': v for k, v in deep.items()}, tmp_path / 'deep.pth')
-        with pytest.raises(
-            UserError, match=r'of a deeper network than ModuleDict: .* layers\.2 '
-        ) as e:
+        with pytest.raises(UserError, match=r'of a deeper network than ModuleDict: .* layers\.2 ') as e:
             fill_module(network(2), str(tmp_path / 'deep.pth'))
         assert '\n' not in str(e.value)
         head = {'head.layers.2.weight': torch.zeros(2, 2), 'queue.2': torch.zeros(3)}

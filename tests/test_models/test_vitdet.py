@@ -16,7 +16,7 @@ from mmpretrain.models.utils import MultiheadAttention, resize_pos_embed
 from mmimg2vec import UserError
 from mmimg2vec.models import MaskedVisionTransformer, ViTDet
 from mmimg2vec.models.backbones.vitdet import GridAttention
-from mmimg2vec.models.utils.windows import (
+from mmimg2vec.models.layers.windows import (
     merge_windows,
     relative_position_bias,
     resize_table,
@@ -26,7 +26,7 @@ from mmimg2vec.models.utils.windows import (
 ARCH = dict(embed_dims=32, num_layers=4, num_heads=2, feedforward_channels=64)
 
 
-def randomise(module, seed=0, std=0.2):
+def randomize(module, seed=0, std=0.2):
     """Every parameter different from its initial value, also those that start at zero or one."""
     generator = torch.Generator().manual_seed(seed)
     for parameter in module.parameters():
@@ -36,7 +36,7 @@ def randomise(module, seed=0, std=0.2):
 
 def vitdet(**kwargs):
     torch.manual_seed(0)
-    return randomise(ViTDet(**{'arch': ARCH, 'img_size': 64, **kwargs}))
+    return randomize(ViTDet(**{'arch': ARCH, 'img_size': 64, **kwargs}))
 
 
 def images(*size, batch=2):
@@ -61,7 +61,7 @@ class TestEqualsTheParent:
     def test_features(self, windows, kwargs):
         kwargs = {'img_size': 64, 'out_type': 'featmap', **kwargs}
         parent = VisionTransformer(arch=ARCH, with_cls_token=False, **copy.deepcopy(kwargs))
-        parent = evaluated(randomise(parent))
+        parent = evaluated(randomize(parent))
         ours = ViTDet(arch=ARCH, rel_pos=False, global_blocks=(), **windows, **kwargs)
         ours.load_state_dict(parent.state_dict(), strict=True)
         for size in ((64, 64), (48, 96), (96, 48), (50, 70)):
@@ -103,7 +103,7 @@ class TestWindows:
 
     @pytest.mark.parametrize('grid', [(4, 6), (5, 7), (3, 9)])
     def test_attention_is_that_of_each_window_alone(self, grid):
-        plain = randomise(MultiheadAttention(32, 2, layer_scale_init_value=0.5)).eval()
+        plain = randomize(MultiheadAttention(32, 2, layer_scale_init_value=0.5)).eval()
         x = torch.randn(2, *grid, 32)
         padded = F.pad(x, (0, 0, 0, -grid[1] % 3, 0, -grid[0] % 3))
         expected = torch.zeros_like(padded)
@@ -118,9 +118,7 @@ class TestWindows:
         x, changed = images(64, 64), images(64, 64)
         changed[:, :, :16, :16] += 1
         # The first block sees the changed patch within its window of 2 x 2 tokens, the second one everywhere.
-        first, second = (
-            (a - b).abs().amax((0, 1)) > 1e-6 for a, b in zip(model(x), model(changed), strict=True)
-        )
+        first, second = ((a - b).abs().amax((0, 1)) > 1e-6 for a, b in zip(model(x), model(changed), strict=True))
         assert first[:2, :2].all() and first.sum() == 4 and second.all()
 
     @pytest.mark.parametrize(
@@ -163,9 +161,9 @@ class TestRelativePositions:
     @pytest.mark.parametrize(('window', 'grid'), [(2, (4, 6)), (3, (4, 6)), (0, (4, 6))])
     def test_attention_and_its_gradients_equal_plain_scores(self, window, grid):
         """Also where the fused function takes another way backwards than forwards."""
-        plain = randomise(MultiheadAttention(16, 2))
+        plain = randomize(MultiheadAttention(16, 2))
         sides = (window, window) if window else grid
-        attention = randomise(GridAttention(plain, window, sides))
+        attention = randomize(GridAttention(plain, window, sides))
         x = torch.randn(2, *grid, 16)
         parameters = list(attention.parameters())
         found = attention(x)
@@ -203,9 +201,7 @@ class TestRelativePositions:
         assert len(names) == 8
         (pattern,) = ViTDet.new_parameters
         assert {name for name in vitdet().state_dict() if re.fullmatch(pattern, name)} == names
-        assert not any(
-            p.any() for n, p in ViTDet(arch=ARCH, img_size=64).named_parameters() if n in names
-        )
+        assert not any(p.any() for n, p in ViTDet(arch=ARCH, img_size=64).named_parameters() if n in names)
 
 
 class TestTraining:
@@ -235,9 +231,7 @@ class TestTraining:
         assert counts == [1, 2]
 
     def test_drop_path_drops_samples_and_not_windows(self):
-        plain = randomise(
-            MultiheadAttention(16, 2, dropout_layer=dict(type='DropPath', drop_prob=0.5))
-        )
+        plain = randomize(MultiheadAttention(16, 2, dropout_layer=dict(type='DropPath', drop_prob=0.5)))
         output = GridAttention(plain, window_size=2).train()(torch.randn(32, 4, 4, 16))
         dropped = (output == 0).flatten(1)
         assert set(dropped.float().mean(1).tolist()) == {0.0, 1.0}
@@ -252,9 +246,7 @@ class TestTraining:
 
     def test_frozen_blocks_freeze_their_tables(self):
         model = vitdet(frozen_stages=2)
-        tables = {
-            n: p.requires_grad for n, p in model.named_parameters() if n.endswith('rel_pos_w')
-        }
+        tables = {n: p.requires_grad for n, p in model.named_parameters() if n.endswith('rel_pos_w')}
         assert list(tables.values()) == [False, False, True, True]
 
 
@@ -273,10 +265,8 @@ class TestLoading:
     @pytest.mark.parametrize('class_token', [True, False])
     @pytest.mark.parametrize('form', [dict, list])
     def test_pretrained_weights_of_another_grid(self, tmp_path, size, class_token, form):
-        source = VisionTransformer(
-            arch=ARCH, img_size=64, with_cls_token=class_token, out_type='featmap'
-        )
-        cfg = self.save(tmp_path, randomise(source))
+        source = VisionTransformer(arch=ARCH, img_size=64, with_cls_token=class_token, out_type='featmap')
+        cfg = self.save(tmp_path, randomize(source))
         model = self.load(cfg if form is dict else [cfg], img_size=size, window_size=0)
         positions = source.pos_embed[:, int(class_token) :]
         grid = tuple(model.patch_resolution)
@@ -284,11 +274,7 @@ class TestLoading:
         missing = set(model.state_dict()) - set(source.state_dict())
         assert missing == {n for n in model.state_dict() if 'rel_pos' in n}
         for name, value in model.state_dict().items():
-            assert (
-                'rel_pos' in name
-                or name == 'pos_embed'
-                or torch.equal(value, source.state_dict()[name])
-            )
+            assert 'rel_pos' in name or name == 'pos_embed' or torch.equal(value, source.state_dict()[name])
         # The images of pre-training give the features of mmpretrain's network without its class token.
         parent = VisionTransformer(arch=ARCH, img_size=64, with_cls_token=False, out_type='featmap')
         state = {**source.state_dict(), 'pos_embed': positions}
@@ -306,14 +292,14 @@ class TestLoading:
         assert model.pos_embed.shape == (1, 36, 32) and model.pos_embed.requires_grad
 
     def test_nothing_is_unexpected(self, tmp_path):
-        source = randomise(VisionTransformer(arch=ARCH, img_size=32, patch_size=14))
+        source = randomize(VisionTransformer(arch=ARCH, img_size=32, patch_size=14))
         state = source.state_dict()
         result = ViTDet(arch=ARCH, img_size=96, rel_pos=False).load_state_dict(state, strict=True)
         assert not result.missing_keys and not result.unexpected_keys
         assert 'cls_token' in state and state['pos_embed'].shape == (1, 10, 32)  # not the caller's
 
     def test_patch_embedding_of_another_size(self, tmp_path):
-        source = randomise(VisionTransformer(arch=ARCH, img_size=56, patch_size=14))
+        source = randomize(VisionTransformer(arch=ARCH, img_size=56, patch_size=14))
         kernel = source.patch_embed.projection.weight
         model = self.load(self.save(tmp_path, source), patch_size=16)
         found = model.patch_embed.projection.weight
@@ -353,7 +339,7 @@ class TestLoading:
         source = VisionTransformer(arch=ARCH, img_size=(48, 80))
         with pytest.raises(UserError, match='15 patches, which are no square grid'):
             self.load(self.save(tmp_path, source), img_size=96)
-        model = self.load(self.save(tmp_path, randomise(source)), img_size=(48, 80))
+        model = self.load(self.save(tmp_path, randomize(source)), img_size=(48, 80))
         assert torch.equal(model.pos_embed, source.pos_embed[:, 1:])
 
 
@@ -426,9 +412,7 @@ def test_mask_rcnn_trains_and_predicts(mmdet):
     sample.gt_instances = InstanceData(
         bboxes=boxes, labels=torch.tensor([0, 1]), masks=BitmapMasks(masks.numpy(), 64, 64)
     )
-    data = dict(
-        inputs=[torch.randint(0, 255, (3, 64, 64), dtype=torch.uint8)], data_samples=[sample]
-    )
+    data = dict(inputs=[torch.randint(0, 255, (3, 64, 64), dtype=torch.uint8)], data_samples=[sample])
     cfg = dict(
         type='mmimg2vec.AutocastOptimWrapper',
         dtype='float32',  # mmcv's non-maximum suppression on the CPU knows no other

@@ -2,7 +2,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-PATH = Path(__file__).parents[2] / 'tools' / 'benchmark_loader.py'
+PATH = Path(__file__).parents[2] / '.dev_scripts' / 'benchmark_loader.py'
 
 
 def test_prints_both_pipelines_and_their_ratio(monkeypatch, capsys):

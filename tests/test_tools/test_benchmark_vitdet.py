@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-TOOL = Path(__file__).parents[2] / 'tools' / 'benchmark_vitdet.py'
+TOOL = Path(__file__).parents[2] / '.dev_scripts' / 'benchmark_vitdet.py'
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
+from mmimg2vec.checkpoint.serialization import to_serializable
 from mmimg2vec.engine.command_line import run
-from mmimg2vec.engine.plain import to_plain
 from mmimg2vec.errors import UserError
 from mmimg2vec.inference import infer
 
@@ -33,9 +33,7 @@ BACKBONE = dict(
 
 
 def loader(dataset, *pipeline):
-    return dict(
-        batch_size=1, num_workers=0, dataset=dict(**dataset, pipeline=list(pipeline)), sampler=None
-    )
+    return dict(batch_size=1, num_workers=0, dataset=dict(**dataset, pipeline=list(pipeline)), sampler=None)
 
 
 def classifier():
@@ -66,18 +64,14 @@ def detector():
         custom_imports=dict(imports=['mmimg2vec']),
         model=dict(
             type='MaskRCNN',
-            data_preprocessor=dict(
-                type='DetDataPreprocessor', mean=MEAN, std=STD, bgr_to_rgb=True, pad_mask=True
-            ),
+            data_preprocessor=dict(type='DetDataPreprocessor', mean=MEAN, std=STD, bgr_to_rgb=True, pad_mask=True),
             backbone=BACKBONE,
             neck=dict(type='FPN', in_channels=[16], out_channels=8, num_outs=1),
             rpn_head=dict(
                 type='RPNHead',
                 in_channels=8,
                 feat_channels=8,
-                anchor_generator=dict(
-                    type='AnchorGenerator', scales=[2], ratios=[1.0], strides=[8]
-                ),
+                anchor_generator=dict(type='AnchorGenerator', scales=[2], ratios=[1.0], strides=[8]),
                 bbox_coder=box_coder,
             ),
             roi_head=dict(
@@ -134,9 +128,7 @@ def segmenter():
         custom_imports=dict(imports=['mmimg2vec']),
         model=dict(
             type='EncoderDecoder',
-            data_preprocessor=dict(
-                type='SegDataPreProcessor', mean=MEAN, std=STD, bgr_to_rgb=True, size=(32, 32)
-            ),
+            data_preprocessor=dict(type='SegDataPreProcessor', mean=MEAN, std=STD, bgr_to_rgb=True, size=(32, 32)),
             backbone={**BACKBONE, 'out_indices': (0, 1)},
             decode_head=dict(
                 type='UPerHead',
@@ -182,8 +174,8 @@ def build(cfg, seed=0):
 
 
 def save(model, path, **meta):
-    """As PlainCheckpointHook leaves it."""
-    torch.save(to_plain({'meta': meta, 'state_dict': model.state_dict()}), path)
+    """As SafeCheckpointHook leaves it."""
+    torch.save(to_serializable({'meta': meta, 'state_dict': model.state_dict()}), path)
     return path
 
 
@@ -274,7 +266,7 @@ def test_pixels_reach_the_classifier_as_in_training(tmp_path):
 
 def test_threshold_of_detections(tmp_path):
     config, checkpoint, _ = trained('detection', tmp_path)
-    # One colour: matplotlib 3.10 moves what mmengine draws by up to a pixel each time.
+    # One color: matplotlib 3.10 moves what mmengine draws by up to a pixel each time.
     image = np.full((40, 56, 3), (200, 30, 90), np.uint8)
     cv2.imwrite(str(tmp_path / 'a.png'), image)
     result = infer(

@@ -1,6 +1,5 @@
 """tools/probe.py classifies by a real backbone.pth, and says what is wrong with another file."""
 
-import importlib
 import json
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.registry import MODELS
+from tool_scripts import load_tool
 
 from mmimg2vec.errors import UserError
 
@@ -30,9 +30,7 @@ def write_images(folder, per_class):
 
 def write_backbone(path, **changes):
     torch.manual_seed(0)
-    model = MODELS.build(
-        dict(type='mmpretrain.VisionTransformer', arch={**ARCH, **changes}, img_size=32)
-    )
+    model = MODELS.build(dict(type='mmpretrain.VisionTransformer', arch={**ARCH, **changes}, img_size=32))
     model.init_weights()
     state = {f'backbone.{key}': value for key, value in model.state_dict().items()}
     torch.save({'state_dict': state}, path)
@@ -67,7 +65,7 @@ log_level = 'ERROR'
 
 def run_tool(monkeypatch, *arguments):
     monkeypatch.setattr('sys.argv', ['probe.py', *map(str, arguments)])
-    importlib.import_module('probe').main()
+    load_tool('probe').main()
 
 
 def test_images_that_brightness_tells_apart(config, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / 'tools' / 'setup_env.py'
+SCRIPT = ROOT / '.dev_scripts' / 'setup_env.py'
 
 
 @pytest.fixture
@@ -118,14 +118,14 @@ def test_the_entry_script_answers_in_one_line():
 
 
 def make_checkout(root: Path) -> None:
-    for name in ('requirements', 'mmimg2vec', 'tools/setup_steps'):
+    for name in ('requirements', 'mmimg2vec', '.dev_scripts/setup_steps'):
         (root / name).mkdir(parents=True, exist_ok=True)
     for name in (
         'requirements/constraints.txt',
         'setup.py',
         'pyproject.toml',
         'mmimg2vec/version.py',
-        'tools/setup_steps/stacks.py',
+        '.dev_scripts/setup_steps/stacks.py',
     ):
         (root / name).write_text(name)
 

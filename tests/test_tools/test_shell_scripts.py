@@ -62,9 +62,7 @@ def test_several_machines_need_an_address_and_a_rank(echo):
     result = run('dist_train.sh', 'c.py', '8', NNODES='2', **echo)
     assert result.returncode != 0
     assert 'MASTER_ADDR must name the first machine' in result.stderr
-    result = run(
-        'dist_train.sh', 'c.py', '8', NNODES='2', NODE_RANK='1', MASTER_ADDR='first', **echo
-    )
+    result = run('dist_train.sh', 'c.py', '8', NNODES='2', NODE_RANK='1', MASTER_ADDR='first', **echo)
     for word in ('--nnodes=2', '--node-rank=1', '--master-addr=first', '--master-port=29500'):
         assert word in result.stdout.split()
 

@@ -1,17 +1,15 @@
 """The command line of token_diversity.py."""
 
-import importlib.util
 import json
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from tool_scripts import load_tool
 
 from mmimg2vec.engine.command_line import run
 
-ROOT = Path(__file__).resolve().parents[2]
 TEACHER = """
 target_generator = dict(
     type='mmimg2vec.BackboneTargetGenerator',
@@ -24,10 +22,7 @@ target_generator = dict(
 
 @pytest.fixture()
 def tool(monkeypatch):
-    file = ROOT / 'tools/analysis_tools/token_diversity.py'
-    spec = importlib.util.spec_from_file_location('token_diversity_tool', file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_tool('analysis_tools/token_diversity')
 
     def call(*arguments):
         monkeypatch.setattr(sys, 'argv', ['token_diversity.py', *map(str, arguments)])
@@ -50,10 +45,7 @@ def tool(monkeypatch):
     ],
 )
 def test_mistakes_of_the_command_line(tool, tmp_path, capfd, options, message):
-    assert (
-        tool(tmp_path, '--teachers', 'timm:resnet18@random', '--out', tmp_path / 'out', *options)
-        == 2
-    )
+    assert tool(tmp_path, '--teachers', 'timm:resnet18@random', '--out', tmp_path / 'out', *options) == 2
     assert message in capfd.readouterr().err
 
 

@@ -52,7 +52,7 @@ train_cfg = dict(by_epoch=True, max_epochs=1)
 optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1))
 auto_scale_lr = dict(base_batch_size=8)
 # The checkpoints of mmengine alone hold objects, which the safe loader declines.
-custom_hooks = [dict(type='mmimg2vec.PlainCheckpointHook')]
+custom_hooks = [dict(type='mmimg2vec.SafeCheckpointHook')]
 """
 
 
@@ -104,9 +104,7 @@ def test_an_unknown_config_names_the_near_ones(tmp_path):
     (tmp_path / 'configs' / 'demo').mkdir(parents=True)
     (tmp_path / 'configs' / 'demo' / 'img2vec_tiny.py').write_text('')
     result = train(tmp_path, 'configs/img2vec_tinny.py')
-    assert_one_line(
-        result, 'no config file configs/img2vec_tinny.py', 'configs/demo/img2vec_tiny.py'
-    )
+    assert_one_line(result, 'no config file configs/img2vec_tinny.py', 'configs/demo/img2vec_tiny.py')
 
 
 class TestInThisProcess:
@@ -128,24 +126,22 @@ class TestInThisProcess:
     def test_options_that_do_not_fit(self, toy):
         from mmengine.config import Config
 
-        from mmimg2vec.engine import command_line
         from mmimg2vec.errors import UserError
+        from mmimg2vec.utils import config as config_module
 
         sys.path.insert(0, str(toy.parent))
         try:
             with pytest.raises(UserError, match=r'--cfg-options do not fit .*toy_run\.py'):
-                command_line.load_config(str(toy), {'default_scope.name': 1})
+                config_module.load_config(str(toy), {'default_scope.name': 1})
             broken = toy.with_name('broken.py')
             broken.write_text('model = dict(')
             with pytest.raises(UserError, match=r'broken\.py cannot be read'):
-                command_line.load_config(str(broken))
+                config_module.load_config(str(broken))
         finally:
             sys.path.remove(str(toy.parent))
         cfg = Config({'train_cfg': {'max_epochs': 1}, 'model': {'type': 'X'}})
-        notes = command_line.unknown_options(cfg, {'train_cfg.max_epoch': 3, 'model.depth': 1})
-        assert notes == [
-            '--cfg-options adds train_cfg.max_epoch, which the config does not have; it has "max_epochs"'
-        ]
+        notes = config_module.unknown_options(cfg, {'train_cfg.max_epoch': 3, 'model.depth': 1})
+        assert notes == ['--cfg-options adds train_cfg.max_epoch, which the config does not have; it has "max_epochs"']
 
     def test_work_dir_and_dataloader_defaults(self, toy):
         from mmengine.config import Config

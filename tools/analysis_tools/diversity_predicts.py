@@ -12,22 +12,20 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from mmimg2vec.analysis.diversity.prediction import (
+from mmimg2vec.chain.report.prediction import (
     draw_prediction,
     prediction_table,
     read_outcomes,
 )
-from mmimg2vec.engine.command_line import hush, run
+from mmimg2vec.engine.command_line import run, silence_mmengine
 
 
 def main() -> None:
     """Read, print the table, write the files."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument(
-        'folder', type=Path, help='folder of the experiment, with a folder per seed'
-    )
+    parser.add_argument('folder', type=Path, help='folder of the experiment, with a folder per seed')
     folder = parser.parse_args().folder
-    hush()
+    silence_mmengine()
     outcomes = read_outcomes(folder)
     text = prediction_table(outcomes)
     (folder / 'prediction.md').write_text(text + '\n', encoding='utf-8')

@@ -14,11 +14,11 @@ import sys
 
 import torch
 
-from mmimg2vec.analysis.diversity import compare
-from mmimg2vec.analysis.diversity.measure import Settings
-from mmimg2vec.analysis.diversity.table import format_table
-from mmimg2vec.engine.command_line import hush, run
+from mmimg2vec.engine.command_line import run, silence_mmengine
 from mmimg2vec.errors import UserError
+from mmimg2vec.teacher_selection import compare
+from mmimg2vec.teacher_selection.measurement import Settings
+from mmimg2vec.teacher_selection.table import format_table
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -39,9 +39,9 @@ def parse_arguments() -> argparse.Namespace:
     )
     add('--own-grid', action='store_true', help="the teachers' own grids instead")
     add(
-        '--normalised',
+        '--normalized',
         action='store_true',
-        help="after the config's normalisation of targets, as in the log of a training run ('batch' and 'whiten' depend "
+        help="after the config's normalization of targets, as in the log of a training run ('batch' and 'whiten' depend "
         'on --batch-size)',
     )
     add('--batch-size', type=_positive, default=16, metavar='N', help='%(default)s')
@@ -62,13 +62,13 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure, print the table, name what was skipped."""
     args = parse_arguments()
-    hush()
+    silence_mmengine()
     device = _device(args.device)
     settings = Settings(
         img_size=args.img_size,
         patch_size=args.patch_size,
         own_grid=args.own_grid,
-        normalised=args.normalised,
+        normalized=args.normalized,
         batch_size=args.batch_size,
         device=device,
         dtype=args.dtype,
@@ -84,8 +84,8 @@ def main() -> None:
         report=lambda line: print(f'mmimg2vec: {line}', file=sys.stderr),
     )
     for row in rows:
-        if row.outline:
-            print(f'{row.teacher}: {row.outline}')
+        if row.spec:
+            print(f'{row.teacher}: {row.spec}')
     print(format_table(rows) or 'no teacher could be measured')
     print(f'table, figures and pictures: {args.out}')
     if skipped or any(row.error for row in rows):
@@ -98,9 +98,7 @@ def _device(text: str | None) -> str:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(
-            f'--device {device} cannot be used ({reason}): name cpu, or a GPU'
-        ) from error
+        raise UserError(f'--device {device} cannot be used ({reason}): name cpu, or a GPU') from error
     return device
 
 

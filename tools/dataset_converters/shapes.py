@@ -21,12 +21,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument('--out', help='folder to be made; done already: left as it is')
-    parser.add_argument(
-        '--scenes', type=int, default=default.scenes, help='training scenes (about 4.5 crops each)'
-    )
-    parser.add_argument(
-        '--val-scenes', type=int, default=default.val_scenes, help='validation scenes'
-    )
+    parser.add_argument('--scenes', type=int, default=default.scenes, help='training scenes (about 4.5 crops each)')
+    parser.add_argument('--val-scenes', type=int, default=default.val_scenes, help='validation scenes')
     parser.add_argument('--seed', type=int, default=default.seed, help='which world')
     parser.add_argument('--size', type=int, default=default.size, help='pixels of a scene')
     parser.add_argument('--crop', type=int, default=default.crop, help='pixels of an ImageNet crop')

@@ -10,8 +10,8 @@ start from, or the ``encoder.`` of the authors. The way back gives the same tens
 import argparse
 from functools import partial
 
-from mmimg2vec.converters.cae_v2 import convert_checkpoint
-from mmimg2vec.converters.files import convert_file
+from mmimg2vec.checkpoint.convert import convert_file
+from mmimg2vec.checkpoint.layouts.cae_v2 import convert_checkpoint
 from mmimg2vec.engine.command_line import run
 
 
@@ -20,9 +20,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Convert checkpoints of CAE v2.')
     parser.add_argument('source', metavar='IN', help='checkpoint to read')
     parser.add_argument('target', metavar='OUT', help='checkpoint to write')
-    parser.add_argument(
-        '--to', choices=('mmimg2vec', 'authors'), required=True, help='whose names OUT has'
-    )
+    parser.add_argument('--to', choices=('mmimg2vec', 'authors'), required=True, help='whose names OUT has')
     parser.add_argument(
         '--part',
         choices=('model', 'encoder'),

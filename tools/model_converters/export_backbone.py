@@ -10,10 +10,11 @@ beside it says how the network is built.
 
 import argparse
 
+from mmimg2vec.checkpoint.export import export_backbone
+from mmimg2vec.checkpoint.files import metadata_path
+from mmimg2vec.checkpoint.layouts.timm_model import import_timm
 from mmimg2vec.engine.command_line import run
 from mmimg2vec.errors import UserError
-from mmimg2vec.export import export_backbone, import_timm
-from mmimg2vec.export.files import metadata_path
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -33,12 +34,8 @@ def parse_arguments() -> argparse.Namespace:
         choices=('timm',),
         help="IN has timm's names, OUT becomes a backbone.pth",
     )
-    parser.add_argument(
-        '--arch', help="mmpretrain's name of the architecture, where IN has no config: base"
-    )
-    parser.add_argument(
-        '--num-heads', type=int, help='attention heads, where IN has no config and no such name'
-    )
+    parser.add_argument('--arch', help="mmpretrain's name of the architecture, where IN has no config: base")
+    parser.add_argument('--num-heads', type=int, help='attention heads, where IN has no config and no such name')
     parser.add_argument(
         '--img-size',
         type=int,
@@ -55,17 +52,13 @@ def main() -> None:
     img_size = None
     if args.img_size is not None:
         if len(args.img_size) > 2 or args.to != 'timm' or min(args.img_size) < 1:
-            raise UserError(
-                '--img-size takes SIDE or HEIGHT WIDTH in pixels, and goes with --to timm'
-            )
+            raise UserError('--img-size takes SIDE or HEIGHT WIDTH in pixels, and goes with --to timm')
         img_size = (args.img_size[0], args.img_size[-1])
     if args.origin:
         print(import_timm(args.source, args.target, args.arch, args.num_heads))
         print(f'{args.target} is written')
         return
-    metadata = export_backbone(
-        args.source, args.target, args.to, args.arch, args.num_heads, img_size
-    )
+    metadata = export_backbone(args.source, args.target, args.to, args.arch, args.num_heads, img_size)
     for parity in metadata['parity']:
         height, width = parity['img_size']
         print(
@@ -74,10 +67,7 @@ def main() -> None:
         )
     print(f'{args.target} and {metadata_path(args.target)} are written')
     if metadata['timm_model']:
-        print(
-            f"in timm: timm.create_model('{metadata['timm_model']}', num_classes=0, "
-            f"checkpoint_path='{args.target}')"
-        )
+        print(f"in timm: timm.create_model('{metadata['timm_model']}', num_classes=0, checkpoint_path='{args.target}')")
 
 
 if __name__ == '__main__':

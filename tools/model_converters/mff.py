@@ -10,8 +10,8 @@ Every entry of IN is kept, and the way back gives the same file again. A convert
 import argparse
 from functools import partial
 
-from mmimg2vec.converters.files import convert_file
-from mmimg2vec.converters.mff import convert_checkpoint
+from mmimg2vec.checkpoint.convert import convert_file
+from mmimg2vec.checkpoint.layouts.mff import convert_checkpoint
 from mmimg2vec.engine.command_line import run
 
 
@@ -20,9 +20,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Convert checkpoints of MFF and MAE.')
     parser.add_argument('source', metavar='IN', help='checkpoint to read')
     parser.add_argument('target', metavar='OUT', help='checkpoint to write')
-    parser.add_argument(
-        '--to', choices=('mmimg2vec', 'mmpretrain'), required=True, help='whose names OUT has'
-    )
+    parser.add_argument('--to', choices=('mmimg2vec', 'mmpretrain'), required=True, help='whose names OUT has')
     return parser.parse_args()
 
 

@@ -1,5 +1,5 @@
 # ImageNet-1k with the augmentation of MAE's fine-tuning (arXiv 2111.06377, appendix A.1): RandAugment (2 operations,
-# magnitude 9 with deviation 0.5), random erasing 0.25. Colours are in BGR order, as images are loaded.
+# magnitude 9 with deviation 0.5), random erasing 0.25. Colors are in BGR order, as images are loaded.
 # Environment variable IMG2VEC_IMAGENET: where the folders train/ and val/ are.
 imagenet = '{{$IMG2VEC_IMAGENET:data/imagenet}}'
 
@@ -19,9 +19,7 @@ train_dataloader = dict(
             split='train',
             pipeline=[
                 dict(type='mmimg2vec.LoadImage'),
-                dict(
-                    type='RandomResizedCrop', scale=224, backend='pillow', interpolation='bicubic'
-                ),
+                dict(type='RandomResizedCrop', scale=224, backend='pillow', interpolation='bicubic'),
                 dict(type='RandomFlip', prob=0.5, direction='horizontal'),
                 dict(
                     type='RandAugment',

@@ -1,4 +1,4 @@
-# ImageNet-1k for tools/probe.py: the labelled training images vote on the validation images, nothing is trained.
+# ImageNet-1k for tools/probe.py: the labeled training images vote on the validation images, nothing is trained.
 # Environment variable IMG2VEC_IMAGENET: where the folders train/ and val/ are.
 imagenet = '{{$IMG2VEC_IMAGENET:data/imagenet}}'
 

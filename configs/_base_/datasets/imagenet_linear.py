@@ -18,9 +18,7 @@ train_dataloader = dict(
             split='train',
             pipeline=[
                 dict(type='mmimg2vec.LoadImage'),
-                dict(
-                    type='RandomResizedCrop', scale=224, backend='pillow', interpolation='bicubic'
-                ),
+                dict(type='RandomResizedCrop', scale=224, backend='pillow', interpolation='bicubic'),
                 dict(type='RandomFlip', prob=0.5, direction='horizontal'),
                 dict(type='PackInputs'),
             ],

@@ -17,7 +17,7 @@ train_dataloader = dict(
             pipeline=[
                 dict(type='mmimg2vec.LoadImage'),
                 # MAE's crops (arXiv 2111.06377, appendix A.1), resized by OpenCV, which is faster than
-                # MAE's Pillow but has no low-pass filter; tools/benchmark_loader.py times both.
+                # MAE's Pillow but has no low-pass filter; .dev_scripts/benchmark_loader.py times both.
                 dict(
                     type='mmpretrain.RandomResizedCrop',
                     scale=224,

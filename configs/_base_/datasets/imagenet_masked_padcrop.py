@@ -18,7 +18,7 @@ train_dataloader = dict(
             pipeline=[
                 dict(type='mmimg2vec.LoadImage'),
                 # torchvision's transforms: mmpretrain.RandomCrop pads with black, whatever its padding_mode.
-                # Slower than MAE's crops of imagenet_masked.py: tools/benchmark_loader.py measures both.
+                # Slower than MAE's crops of imagenet_masked.py: .dev_scripts/benchmark_loader.py measures both.
                 dict(type='mmpretrain.ToPIL'),
                 dict(type='mmpretrain.torchvision/Resize', size=224),
                 dict(

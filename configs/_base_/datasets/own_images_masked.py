@@ -1,4 +1,4 @@
-# Unlabelled images of your own in one folder, flat or with folders inside.
+# Unlabeled images of your own in one folder, flat or with folders inside.
 # The one thing to set: here, or with the environment variable IMG2VEC_IMAGES, which mmengine puts in.
 images = '{{$IMG2VEC_IMAGES:data/my_images}}'
 

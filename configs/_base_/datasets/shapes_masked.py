@@ -33,8 +33,8 @@ train_dataloader = dict(
     ),
 )
 
-# Labelled images that vote (bank) on labelled images they have not seen (query); nothing is trained on the labels.
-_labelled_pipeline = [
+# Labelled images that vote (bank) on labeled images they have not seen (query); nothing is trained on the labels.
+_labeled_pipeline = [
     dict(type='mmimg2vec.LoadImage'),
     dict(type='mmpretrain.PackInputs'),
 ]
@@ -46,7 +46,7 @@ knn = {
             type='mmpretrain.CustomDataset',
             data_root=data_root + '/imagenet',
             data_prefix=split,
-            pipeline=_labelled_pipeline,
+            pipeline=_labeled_pipeline,
         ),
         sampler=dict(type='DefaultSampler', shuffle=False),
         collate_fn=dict(type='default_collate'),

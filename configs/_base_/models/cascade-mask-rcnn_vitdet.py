@@ -1,9 +1,7 @@
 # Cascade Mask R-CNN on a plain ViT-B/16 (ViTDet, arXiv 2203.16527, section 4): as mask-rcnn_vitdet.py, with three box
 # heads of rising overlap and class-agnostic boxes. The weights of the stages are mmdet's.
 default_scope = 'mmdet'
-visualizer = dict(
-    type='DetLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer'
-)
+visualizer = dict(type='DetLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
 norm_cfg = dict(type='mmpretrain.LN2d', eps=1e-6)
 
 model = dict(
@@ -61,9 +59,7 @@ model = dict(
                 roi_feat_size=7,
                 num_classes=80,
                 norm_cfg=norm_cfg,
-                bbox_coder=dict(
-                    type='DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=deviations
-                ),
+                bbox_coder=dict(type='DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=deviations),
                 reg_class_agnostic=True,
                 loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=False),
                 loss_bbox=dict(type='SmoothL1Loss', beta=1.0),

@@ -1,5 +1,5 @@
 # Img2Vec (arXiv 2304.12535) with a ViT-B/16 student at 224 px and DINO's ResNet-50 as teacher.
-# What the paper leaves open (loss, target normalisation, decoder, fused blocks) is the project's choice.
+# What the paper leaves open (loss, target normalization, decoder, fused blocks) is the project's choice.
 model = dict(
     type='mmimg2vec.Img2Vec',
     data_preprocessor=dict(
@@ -36,7 +36,7 @@ model = dict(
             ),
         ),
         output_stride=16,  # its last stage dilated, exactly: 14 x 14 tokens at 224 px, as the student has
-        normalisation='layer',
+        normalization='layer',
         dtype='bfloat16',
     ),
 )

@@ -1,4 +1,4 @@
-# MFF (arXiv 2308.00261) with a ViT-B/16 at 224 px: MAE's decoder and normalised pixels, and an encoder whose output is
+# MFF (arXiv 2308.00261) with a ViT-B/16 at 224 px: MAE's decoder and normalized pixels, and an encoder whose output is
 # a learned weighted sum of six blocks.
 model = dict(
     type='mmimg2vec.MFF',

@@ -21,9 +21,7 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=250),
-    dict(
-        type='MultiStepLR', by_epoch=True, begin=0, end=max_epochs, milestones=[89, 96], gamma=0.1
-    ),
+    dict(type='MultiStepLR', by_epoch=True, begin=0, end=max_epochs, milestones=[89, 96], gamma=0.1),
 ]
 # Every tenth epoch and after the last: a validation of 5000 images takes minutes.
 train_cfg = dict(type='mmimg2vec.CheckedTrainLoop', max_epochs=max_epochs, val_interval=10)

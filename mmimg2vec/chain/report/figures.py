@@ -30,11 +30,7 @@ def draw_results(runs: list[list[Comparison]], path: Path) -> Path | None:
     """
     if all(row.baseline is None for run in runs for row in run):
         return _draw_stages(runs, path)
-    keys = list(
-        dict.fromkeys(
-            (row.stage, row.key) for run in runs for row in run if row.baseline is not None
-        )
-    )
+    keys = list(dict.fromkeys((row.stage, row.key) for run in runs for row in run if row.baseline is not None))
     figure = Figure(figsize=(1.9 * len(keys) + 0.8, 3.2), dpi=100, layout='constrained')
     axes = figure.subplots(1, len(keys), squeeze=False)[0]
     for ax, key in zip(axes, keys, strict=True):
@@ -43,11 +39,11 @@ def draw_results(runs: list[list[Comparison]], path: Path) -> Path | None:
             PRETRAINED: [row.value for row in rows if row.value is not None],
             SCRATCH: [row.baseline for row in rows if row.baseline is not None],
         }
-        for place, (colour, values) in enumerate(sides.items()):
+        for place, (color, values) in enumerate(sides.items()):
             if not values:
                 continue
             average = sum(values) / len(values)
-            ax.bar(place, average, color=colour, width=0.7)
+            ax.bar(place, average, color=color, width=0.7)
             if len(values) > 1:
                 ax.plot([place] * len(values), values, 'k.', markersize=5)
             ax.annotate(
@@ -124,11 +120,11 @@ def draw_curves(chain: Chain, stage: Stage, baseline: Stage | None, path: Path) 
             _draw_diversity(ax, runs[PRETRAINED])
             continue
         factor = METRICS[key][1] if key in METRICS else 1.0
-        for colour, records in runs.items():
+        for color, records in runs.items():
             steps, values = curve(records, key)
             mark = '.-' if len(steps) < 30 else '-'
-            label = LABELS[colour] if baseline is not None else None
-            ax.plot(steps, [factor * v for v in values], mark, color=colour, label=label)
+            label = LABELS[color] if baseline is not None else None
+            ax.plot(steps, [factor * v for v in values], mark, color=color, label=label)
         _finish(ax, wanted[key], 'iteration' if key not in METRICS else 'epoch or iteration')
         if baseline is not None:
             ax.legend(fontsize=8, frameon=False)
@@ -136,8 +132,8 @@ def draw_curves(chain: Chain, stage: Stage, baseline: Stage | None, path: Path) 
 
 
 def _draw_diversity(ax: Axes, records: list[dict]) -> None:
-    for key, colour in (('target_diversity', 'black'), ('prediction_diversity', PRETRAINED)):
-        ax.plot(*curve(records, key), '.-', color=colour, label=key.split('_')[0])
+    for key, color in (('target_diversity', 'black'), ('prediction_diversity', PRETRAINED)):
+        ax.plot(*curve(records, key), '.-', color=color, label=key.split('_')[0])
     _finish(ax, 'token diversity', 'iteration')
     ax.legend(fontsize=8, frameon=False)
 

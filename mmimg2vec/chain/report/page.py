@@ -25,7 +25,7 @@ _LEGEND = {
     'coco/bbox_mAP': 'Box and mask AP: average precision of COCO, over overlaps of 50 to 95 %.',
     'mIoU': 'mIoU: overlap of predicted and true regions, averaged over the classes.',
     'knn': 'kNN and linear accuracy: how well classes can be told apart from the frozen features, by the nearest '
-    'labelled images or by a linear layer; nothing of the backbone is trained, and from scratch are random weights.',
+    'labeled images or by a linear layer; nothing of the backbone is trained, and from scratch are random weights.',
 }
 
 
@@ -87,7 +87,7 @@ def _stage(chain: Chain, stage: Stage, baseline: Stage | None, pictures: Path) -
             shown.write_bytes(max(drawn, key=lambda file: file.stat().st_mtime).read_bytes())
             sections += [
                 'Image, what the student sees of it, the target (what the teacher sees, or pixels), and what the '
-                'student predicts for the hidden patches: features as colours, by their first principal components.',
+                'student predicts for the masked patches: features as colors, by their first principal components.',
                 _picture(f'features of {stage.name}', shown),
             ]
         sections += _predictions(chain, stage, baseline, pictures / f'{stage.name}-pictures.png')
@@ -119,9 +119,7 @@ def _stages(chain: Chain) -> str:
         command = record.get('command') or as_typed(*stage_command(chain, stage, Launch()))
         command = command.replace('|', '\\|')
         minutes = read_seconds(chain.folder(stage)) / 60
-        lines.append(
-            f'| {stage.title} | {minutes:.1f} | {record.get("finished", "no")} | `{command}` |'
-        )
+        lines.append(f'| {stage.title} | {minutes:.1f} | {record.get("finished", "no")} | `{command}` |')
     return '\n'.join(lines)
 
 

@@ -27,10 +27,10 @@ from torchvision.ops import nms
 from mmimg2vec.chain.plan import Chain, Stage
 from mmimg2vec.chain.records import read_config
 from mmimg2vec.chain.report.figures import save
-from mmimg2vec.engine.checkpoint import load_from_local
+from mmimg2vec.checkpoint.safe_load import load_from_local
 
-#: Distinct colours (RGB), by class.
-_COLOURS = np.array(
+#: Distinct colors (RGB), by class.
+_COLORS = np.array(
     [
         (230, 25, 75), (60, 180, 75), (255, 225, 25), (0, 130, 200), (245, 130, 48), (145, 30, 180),
         (70, 240, 240), (240, 50, 230), (210, 245, 60), (250, 190, 212), (0, 128, 128), (170, 110, 40),
@@ -39,9 +39,7 @@ _COLOURS = np.array(
 _SCORE = 0.05
 
 
-def draw_predictions(
-    chain: Chain, stage: Stage, baseline: Stage | None, path: Path, count: int = 6
-) -> Path | None:
+def draw_predictions(chain: Chain, stage: Stage, baseline: Stage | None, path: Path, count: int = 6) -> Path | None:
     """Draw a row of images with the truth, and one with the predictions of each of the two models.
 
     Returns:
@@ -145,15 +143,15 @@ def _draw_instances(ax: Axes, sample: Any, classes: tuple[str, ...], truth: bool
         boxes = boxes / np.tile(sample.scale_factor, 2)
     canvas = image.astype(np.float32)
     for mask, label in zip(_masks(instances, image.shape[:2]), labels, strict=False):
-        canvas[mask] = 0.5 * canvas[mask] + 0.5 * _COLOURS[label % len(_COLOURS)]
+        canvas[mask] = 0.5 * canvas[mask] + 0.5 * _COLORS[label % len(_COLORS)]
     ax.imshow(canvas.astype(np.uint8))
     names = [classes[label] for label in labels]
     if not truth:
         scores = instances.scores.tolist()
         names = [f'{name} {score:.0%}' for name, score in zip(names, scores, strict=True)]
     for (x1, y1, x2, y2), label, name in zip(boxes, labels, names, strict=True):
-        colour = _COLOURS[label % len(_COLOURS)] / 255
-        ax.plot([x1, x2, x2, x1, x1], [y1, y1, y2, y2, y1], color=colour, linewidth=1.2)
+        color = _COLORS[label % len(_COLORS)] / 255
+        ax.plot([x1, x2, x2, x1, x1], [y1, y1, y2, y2, y1], color=color, linewidth=1.2)
         ax.text(
             x1,
             y1,
@@ -161,7 +159,7 @@ def _draw_instances(ax: Axes, sample: Any, classes: tuple[str, ...], truth: bool
             fontsize=7,
             va='bottom',
             clip_on=True,
-            bbox=dict(facecolor=colour, alpha=0.75, pad=0.6, linewidth=0),
+            bbox=dict(facecolor=color, alpha=0.75, pad=0.6, linewidth=0),
         )
     ax.set_xlim(-0.5, image.shape[1] - 0.5)
     ax.set_ylim(image.shape[0] - 0.5, -0.5)
@@ -193,7 +191,7 @@ def _draw_map(ax: Axes, sample: Any, classes: tuple[str, ...], truth: bool) -> N
         # The first class is what is behind everything else in most data: it stays as it is.
         if 0 < label < len(classes):
             where = labels == label
-            canvas[where] = 0.4 * canvas[where] + 0.6 * _COLOURS[(label - 1) % len(_COLOURS)]
+            canvas[where] = 0.4 * canvas[where] + 0.6 * _COLORS[(label - 1) % len(_COLORS)]
             y, x = (float(np.median(axis)) for axis in np.nonzero(where))
             if where.sum() > 0.005 * where.size:
                 ax.text(x, y, classes[label], fontsize=7, ha='center', color='white',

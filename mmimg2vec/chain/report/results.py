@@ -124,18 +124,14 @@ def _grid(runs: list[list[Comparison]], differences: Sequence[tuple[str, str]]) 
     for stage, title in titles.items():
         cells = [mean_and_spread(list(results_of(runs, stage, key).values())) for key in keys]
         minutes = [{row.minutes for row in run if row.stage == stage} for run in runs]
-        lines.append(
-            f'| {title} | {" | ".join(cells)} | {mean_and_spread([n for found in minutes for n in found])} |'
-        )
+        lines.append(f'| {title} | {" | ".join(cells)} | {mean_and_spread([n for found in minutes for n in found])} |')
     lines += ['', f'| difference | {measures} |', '|---|' + '---|' * len(keys)]
     for first, second in differences:
         if first in titles and second in titles:
             cells = []
             for key in keys:
                 own, other = results_of(runs, first, key), results_of(runs, second, key)
-                cells.append(
-                    mean_and_spread([own[n] - other[n] for n in own if n in other], sign='+')
-                )
+                cells.append(mean_and_spread([own[n] - other[n] for n in own if n in other], sign='+'))
             lines.append(f'| {titles[first]} *minus* {titles[second]} | {" | ".join(cells)} |')
     for row in lone:
         figures = mean_and_spread(list(results_of(runs, row.stage, row.key).values()))

@@ -27,17 +27,15 @@ def draw_overlay(scene: Scene, zoom: int = 1) -> np.ndarray:
     labels = []
     for index, visible in visible_objects(scene).items():
         name = CLASSES[scene.objects[index].class_index]
-        colour = SEGMENTATION_PALETTE[1 + scene.objects[index].class_index][::-1]
-        colour = (255, 255, 255) if visible.fragment else colour
-        mask = cv2.resize(
-            visible.mask.astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST
-        )
-        tinted = picture[mask > 0] * 0.5 + np.array(colour) * 0.5
+        color = SEGMENTATION_PALETTE[1 + scene.objects[index].class_index][::-1]
+        color = (255, 255, 255) if visible.fragment else color
+        mask = cv2.resize(visible.mask.astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST)
+        tinted = picture[mask > 0] * 0.5 + np.array(color) * 0.5
         picture[mask > 0] = tinted.astype(np.uint8)
         outlines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(picture, outlines, -1, colour, 1)
+        cv2.drawContours(picture, outlines, -1, color, 1)
         x, y, width, height = (side * zoom for side in visible.box)
-        cv2.rectangle(picture, (x, y), (x + width - 1, y + height - 1), colour, 1)
+        cv2.rectangle(picture, (x, y), (x + width - 1, y + height - 1), color, 1)
         if not visible.fragment:
             labels.append((name, (min(x + 2, size - 8 * len(name)), max(10, y - 3))))
     for name, place in labels:  # above all masks
@@ -102,8 +100,6 @@ def contact_sheet(options: ShapesOptions, columns: int = 5) -> np.ndarray:
         _write(sheet, name, _GAP, top + tile // 2 + 5)
         for k, crop in enumerate(crops):
             left = _LABEL + k * (tile + _GAP)
-            sheet[top : top + tile, left : left + tile] = cv2.resize(
-                crop, (tile, tile), interpolation=cv2.INTER_CUBIC
-            )
+            sheet[top : top + tile, left : left + tile] = cv2.resize(crop, (tile, tile), interpolation=cv2.INTER_CUBIC)
         top += tile + _GAP
     return sheet

@@ -101,9 +101,7 @@ def _write_json(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content, separators=(',', ':')) + '\n', encoding='utf-8')
 
 
-def _write_split(
-    root: Path, options: ShapesOptions, split: str, count: int, step: Callable[[], None]
-) -> int:
+def _write_split(root: Path, options: ShapesOptions, split: str, count: int, step: Callable[[], None]) -> int:
     """Write ``count`` scenes of one split; returns the number of crops."""
     crops, scenes = root / 'imagenet' / split, root / 'coco' / split
     pictures = root / 'ade' / 'images' / _ADE_SPLIT[split]
@@ -119,13 +117,11 @@ def _write_split(
         shutil.copyfile(scenes / f'{stem}.jpg', pictures / f'{stem}.jpg')
         _write_image(maps / f'{stem}.png', segmentation_map(scene, seen))
         image_id = number + 1
-        images.append(
-            dict(id=image_id, file_name=f'{stem}.jpg', height=options.size, width=options.size)
-        )
+        images.append(dict(id=image_id, file_name=f'{stem}.jpg', height=options.size, width=options.size))
         captions.append(dict(id=image_id, image_id=image_id, caption=scene_caption(scene, seen)))
         for index, visible in seen.items():
             item = scene.objects[index]
-            described = dict(texture=item.texture, colour=item.colour, caption=scene.caption(index))
+            described = dict(texture=item.texture, color=item.color, caption=scene.caption(index))
             instances.append(
                 dict(
                     id=len(instances) + 1,
@@ -147,13 +143,11 @@ def _write_split(
                     described,
                     name=name,
                     ground_texture=scene.ground_texture,
-                    ground_colour=scene.ground_colour,
+                    ground_color=scene.ground_color,
                     visible=round(visible.share, 3),
                 )
         step()
-    categories = [
-        dict(id=k + 1, name=name, supercategory='shape') for k, name in enumerate(CLASSES)
-    ]
+    categories = [dict(id=k + 1, name=name, supercategory='shape') for k, name in enumerate(CLASSES)]
     common = dict(info=dict(description='Shapes, drawn by mmimg2vec'), licenses=[], images=images)
     _write_json(
         annotations / f'instances_{split}.json',
@@ -171,9 +165,7 @@ def read_options(out: Path) -> dict | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError:
-        raise UserError(
-            f'{out / "shapes.json"} is not readable JSON: delete {out} and run again'
-        ) from None
+        raise UserError(f'{out / "shapes.json"} is not readable JSON: delete {out} and run again') from None
 
 
 def write_shapes(
@@ -210,9 +202,7 @@ def write_shapes(
             f'{out} holds Shapes drawn with other options ({changed}): delete that folder or name another one'
         )
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise UserError(
-            f'{out} exists and is not a folder of Shapes: name another one, or delete it'
-        )
+        raise UserError(f'{out} exists and is not a folder of Shapes: name another one, or delete it')
 
     partial = out.with_name(out.name + '.partial')
     shutil.rmtree(partial, ignore_errors=True)

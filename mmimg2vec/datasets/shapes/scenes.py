@@ -14,7 +14,7 @@ import numpy as np
 
 from mmimg2vec.datasets.shapes.painting import (
     any_of,
-    draw_colour,
+    draw_color,
     log_uniform,
     paint_object,
     paint_surface,
@@ -22,7 +22,7 @@ from mmimg2vec.datasets.shapes.painting import (
 from mmimg2vec.datasets.shapes.textures import smooth_noise
 from mmimg2vec.datasets.shapes.vocabulary import (
     CLASSES,
-    COLOUR_NAMES,
+    COLOR_NAMES,
     GROUND_TEXTURES,
     with_article,
 )
@@ -33,13 +33,11 @@ class SceneObject(NamedTuple):
 
     class_index: int  # into CLASSES
     texture: str
-    colour: str
-    centre: tuple[float, float]  # x, y in pixels
+    color: str
+    center: tuple[float, float]  # x, y in pixels
     radius: float  # pixels
     full_area: int  # pixels of the whole object, hidden and out-of-frame ones too
-    framing: tuple[
-        float, float, float
-    ]  # how a crop frames it: width, place across and down, in [0, 1)
+    framing: tuple[float, float, float]  # how a crop frames it: width, place across and down, in [0, 1)
 
 
 class Scene(NamedTuple):
@@ -49,7 +47,7 @@ class Scene(NamedTuple):
     owners: np.ndarray  # (H, W) int16: index of the object that is seen there, -1 is ground
     objects: tuple[SceneObject, ...]  # from the farthest to the nearest
     ground_texture: str
-    ground_colour: str
+    ground_color: str
 
     def visible_mask(self, index: int) -> np.ndarray:
         """(H, W) bool: where object ``index`` is seen."""
@@ -62,7 +60,7 @@ class Scene(NamedTuple):
     def object_phrase(self, index: int) -> str:
         """E.g. ``'a striped red star'``."""
         item = self.objects[index]
-        return with_article(f'{item.texture} {item.colour} {CLASSES[item.class_index]}')
+        return with_article(f'{item.texture} {item.color} {CLASSES[item.class_index]}')
 
     def ground_phrase(self) -> str:
         """E.g. ``'a dotted ground'``."""
@@ -82,14 +80,14 @@ class _Light(NamedTuple):
         return cls(toward, rng.uniform(0.05, 0.5), rng.uniform(0.0, 0.6), rng.uniform(0.08, 0.32))
 
 
-def _paint_ground(rng: np.random.Generator, texture: str, colour: str, size: int) -> np.ndarray:
+def _paint_ground(rng: np.random.Generator, texture: str, color: str, size: int) -> np.ndarray:
     """(3, H, W) float32. A ground lies behind: paler than the objects, and more or less out of focus."""
     pixels = np.arange(size, dtype=np.float32)
     columns, rows = pixels[None], pixels[:, None]
     angle = rng.uniform(0, 2 * math.pi)
     x = math.cos(angle) * columns + math.sin(angle) * rows - rng.uniform(0, size)
     y = math.cos(angle) * rows - math.sin(angle) * columns - rng.uniform(0, size)
-    first = draw_colour(rng, colour)
+    first = draw_color(rng, color)
     image = paint_surface(rng, texture, first, x, y, size * log_uniform(rng, 0.035, 0.14))
     image = first + rng.uniform(0.2, 0.7) * (image - first)
     blur = size * rng.uniform(0.002, 0.012)
@@ -97,19 +95,16 @@ def _paint_ground(rng: np.random.Generator, texture: str, colour: str, size: int
 
 
 def _place(rng: np.random.Generator, radii: list[float], size: int) -> list[tuple[float, float]]:
-    """Centres that mostly keep clear of each other: overlaps happen, pile-ups are rare."""
-    centres: list[tuple[float, float]] = []
+    """Center that mostly keep clear of each other: overlaps happen, pile-ups are rare."""
+    centers: list[tuple[float, float]] = []
     for radius in radii:
         for _ in range(4):
             x, y = rng.uniform(0.06 * size, 0.94 * size, 2).tolist()
-            gaps = (
-                math.hypot(x - u, y - v) / (radius + other)
-                for (u, v), other in zip(centres, radii, strict=False)
-            )
+            gaps = (math.hypot(x - u, y - v) / (radius + other) for (u, v), other in zip(centers, radii, strict=False))
             if min(gaps, default=1.0) > 0.6:
                 break
-        centres.append((x, y))
-    return centres
+        centers.append((x, y))
+    return centers
 
 
 def _cast_shadow(cover: np.ndarray, radius: float, light: _Light) -> np.ndarray:
@@ -142,8 +137,8 @@ def draw_scene(seed: int, index: int, size: int = 160) -> Scene:
         size: Height and width of the image in pixels.
     """
     rng = np.random.default_rng([seed, index])
-    ground_texture, ground_colour = any_of(rng, GROUND_TEXTURES), any_of(rng, COLOUR_NAMES)
-    image = _paint_ground(rng, ground_texture, ground_colour, size)
+    ground_texture, ground_color = any_of(rng, GROUND_TEXTURES), any_of(rng, COLOR_NAMES)
+    image = _paint_ground(rng, ground_texture, ground_color, size)
     light = _Light.draw(rng)
     owners = np.full((size, size), -1, np.int16)
     radii = [size * log_uniform(rng, 0.10, 0.21) for _ in range(int(rng.integers(3, 7)))]
@@ -172,11 +167,11 @@ def draw_scene(seed: int, index: int, size: int = 160) -> Scene:
             SceneObject(
                 class_index,
                 drawn.texture,
-                drawn.colour,
+                drawn.color,
                 (x, y),
                 radius,
                 area,
                 (width, across, down),
             )
         )
-    return Scene(_expose(rng, image), owners, tuple(objects), ground_texture, ground_colour)
+    return Scene(_expose(rng, image), owners, tuple(objects), ground_texture, ground_color)

@@ -15,7 +15,7 @@ import numpy as np
 class Part(NamedTuple):
     """One polygon of an object.
 
-    ``role`` is 'body' (typical texture and colour), 'accent' (a second colour), 'dark' (an eye, a door) or 'hole'
+    ``role`` is 'body' (typical texture and color), 'accent' (a second color), 'dark' (an eye, a door) or 'hole'
     (the ground shows through). Later parts lie over earlier ones.
     """
 
@@ -75,8 +75,8 @@ def _fish(rng: np.random.Generator) -> list[Part]:
 def _flower(rng: np.random.Generator) -> list[Part]:
     petals, depth = int(rng.integers(5, 9)), rng.uniform(0.26, 0.42)
     bloom = _polar(lambda a: 0.95 - depth * (1 - np.abs(np.cos(petals * a / 2)) ** 0.7), 120)
-    centre = rng.uniform(0.24, 0.34)
-    return [Part(bloom, 'body'), Part(_ellipse(0, 0, centre, centre), 'accent')]
+    center = rng.uniform(0.24, 0.34)
+    return [Part(bloom, 'body'), Part(_ellipse(0, 0, center, center), 'accent')]
 
 
 def _gear(rng: np.random.Generator) -> list[Part]:

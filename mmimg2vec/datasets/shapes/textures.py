@@ -95,7 +95,7 @@ def texture_field(name: str, u: Field, v: Field, rng: np.random.Generator, perio
         period: Pixels per period, which sets the grain of the noise textures.
 
     Returns:
-        float32 (H, W) in [0, 1]: 0 is the first colour, 1 the second.
+        float32 (H, W) in [0, 1]: 0 is the first color, 1 the second.
     """
     if name == 'grainy':
         return _step(smooth_noise(rng, u.shape, max(1.5, 0.3 * period)) - 0.5, 1.6)

@@ -56,10 +56,8 @@ def segmentation_map(scene: Scene, seen: dict[int, Visible]) -> np.ndarray:
     return labels
 
 
-def crop_object(
-    scene: Scene, index: int, box: tuple[int, int, int, int], context: float, crop: int
-) -> np.ndarray:
-    """Cut out one object as a photographer would: not centred, with more or less of its surroundings.
+def crop_object(scene: Scene, index: int, box: tuple[int, int, int, int], context: float, crop: int) -> np.ndarray:
+    """Cut out one object as a photographer would: not centered, with more or less of its surroundings.
 
     Args:
         scene: The scene.
@@ -84,6 +82,6 @@ def crop_object(
 
 
 def scene_caption(scene: Scene, seen: dict[int, Visible]) -> str:
-    """One phrase for the whole scene: its recognisable objects and its ground."""
+    """One phrase for the whole scene: its recognizable objects and its ground."""
     items = [scene.object_phrase(index) for index, visible in seen.items() if not visible.fragment]
     return f'{" and ".join(items) or "nothing"} on {scene.ground_phrase()}'

@@ -1,7 +1,7 @@
 """Words and class statistics of the Shapes world.
 
 A class of natural images is a conjunction of cues, none of them certain: an outline with parts, a texture and a
-colour that are typical. The tables below state what is typical and how often; everything else about a scene
+color that are typical. The tables below state what is typical and how often; everything else about a scene
 (ground, light, scale, rotation, occlusion) is drawn without looking at the class. All numbers are the project's
 choice.
 """
@@ -30,7 +30,7 @@ CLASSES = (
 #: Names of the segmentation layout: the ground is a class, as wall and floor are in ADE20K.
 SEGMENTATION_CLASSES = ('ground', *CLASSES)
 
-#: One colour per segmentation class (RGB), for ``metainfo=dict(palette=SEGMENTATION_PALETTE)``.
+#: One color per segmentation class (RGB), for ``metainfo=dict(palette=SEGMENTATION_PALETTE)``.
 SEGMENTATION_PALETTE = (
     (70, 70, 70),
     (230, 25, 75),
@@ -62,8 +62,8 @@ TEXTURES = (
 #: Textures of grounds, which are stuff rather than things: less varied than those of objects.
 GROUND_TEXTURES = ('dotted', 'grainy', 'plain', 'striped', 'wavy')
 
-#: Colour name to the centre of its (hue in degrees, saturation, value).
-COLOURS = {
+#: Color name to the center of its (hue in degrees, saturation, value).
+COLORS = {
     'red': (2, 0.80, 0.78),
     'orange': (26, 0.85, 0.92),
     'yellow': (52, 0.80, 0.95),
@@ -77,15 +77,15 @@ COLOURS = {
 }
 
 
-COLOUR_NAMES = tuple(COLOURS)
+COLOR_NAMES = tuple(COLORS)
 
 
 class Traits(NamedTuple):
     """What is typical of a class; of two words the more frequent one comes first."""
 
     textures: tuple[str, str]
-    colours: tuple[str, str]
-    accent: str  # colour of the second part: a flower's centre, a house's roof
+    colors: tuple[str, str]
+    accent: str  # color of the second part: a flower's center, a house's roof
     period: float  # size of the texture's elements, as a share of the object's radius
 
 
@@ -104,9 +104,9 @@ TRAITS = {
 
 #: Chance of the first and the second typical texture; otherwise any texture.
 TEXTURE_SHARES = (0.70, 0.18)
-#: Chance of the first and the second typical colour; otherwise any colour.
-COLOUR_SHARES = (0.50, 0.25)
-#: Chance of the typical accent; otherwise any colour.
+#: Chance of the first and the second typical color; otherwise any color.
+COLOR_SHARES = (0.50, 0.25)
+#: Chance of the typical accent; otherwise any color.
 ACCENT_SHARE = 0.6
 
 

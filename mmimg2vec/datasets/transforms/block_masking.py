@@ -12,7 +12,7 @@ from mmimg2vec.datasets.errors import DataError
 from mmimg2vec.datasets.transforms.masking import RandomTokenMask
 from mmimg2vec.registry import TRANSFORMS
 
-# Draws of a block that fits before the rest is hidden patch by patch.
+# Draws of a block that fits before the rest is masked patch by patch.
 _ATTEMPTS = 10
 
 
@@ -43,29 +43,29 @@ def draw_block(
 
 def block_token_mask(
     grid: tuple[int, int],
-    num_hidden: int,
+    num_masked: int,
     min_block: int = 16,
     aspect: tuple[float, float] = (0.3, 3.3),
     rng: Any = np.random,
 ) -> np.ndarray:
-    """Hide exactly ``num_hidden`` patches, block by block (BEiT, arXiv 2106.08254, algorithm 1).
+    """Hide exactly ``num_masked`` patches, block by block (BEiT, arXiv 2106.08254, algorithm 1).
 
     Blocks may overlap; none hides more than is left to hide. Where no further block fits, the few patches that are left
     to hide are drawn one by one, as CAE v2's official code does.
 
     Args:
         grid: Rows and columns of the token grid.
-        num_hidden: How many patches to hide.
+        num_masked: How many patches to hide.
         min_block: Patches in the smallest block.
         aspect: Smallest and largest ratio of a block's height to its width.
         rng: ``numpy.random``, a ``RandomState`` or a ``Generator``.
 
     Returns:
-        bool (L,), True = hidden, in raster order.
+        bool (L,), True = masked, in raster order.
     """
     mask = np.zeros(grid, dtype=bool)
     failed = 0
-    while (missing := num_hidden - int(mask.sum())) and failed < _ATTEMPTS:
+    while (missing := num_masked - int(mask.sum())) and failed < _ATTEMPTS:
         failed += 1
         block = draw_block(grid, (min_block, max(min_block, missing)), aspect, rng)
         if block is None:
@@ -89,7 +89,7 @@ class BlockTokenMask(RandomTokenMask):
 
     Args:
         patch_size: Side of a patch in pixels, or (height, width).
-        mask_ratio: Share of hidden patches, inside (0, 1); round(L * mask_ratio) are hidden. ``98 / 196`` for ViT-B.
+        mask_ratio: Share of masked patches, inside (0, 1); round(L * mask_ratio) are hidden. ``98 / 196`` for ViT-B.
         min_block: Patches in the smallest block.
         aspect: Smallest and largest ratio of a block's height to its width.
 
@@ -107,9 +107,7 @@ class BlockTokenMask(RandomTokenMask):
     ) -> None:
         super().__init__(patch_size, mask_ratio)
         if min_block < 1:
-            raise DataError(
-                f'min_block={min_block} of BlockTokenMask has to be 1 or more (16 in CAE v2)'
-            )
+            raise DataError(f'min_block={min_block} of BlockTokenMask has to be 1 or more (16 in CAE v2)')
         pair = isinstance(aspect, Sequence) and len(aspect) == 2
         if not pair or not 0 < aspect[0] <= aspect[1]:
             raise DataError(
@@ -122,21 +120,21 @@ class BlockTokenMask(RandomTokenMask):
     def transform(self, results: dict) -> dict:
         """Add ``mask`` and ``token_rank`` to the results."""
         height, width = results['img'].shape[:2]
-        num_tokens, num_hidden = self.count(height, width)
+        num_tokens, num_masked = self.count(height, width)
         grid = (height // self.patch_size[0], width // self.patch_size[1])
-        results['mask'] = block_token_mask(grid, num_hidden, self.min_block, self.aspect)
+        results['mask'] = block_token_mask(grid, num_masked, self.min_block, self.aspect)
         results['token_rank'] = np.random.permutation(num_tokens)
         return results
 
     def count(self, height: int, width: int) -> tuple[int, int]:
-        """Numbers of patches and of hidden patches; as :meth:`RandomTokenMask.count`."""
-        num_tokens, num_hidden = super().count(height, width)
-        if num_hidden < self.min_block:
+        """Numbers of patches and of masked patches; as :meth:`RandomTokenMask.count`."""
+        num_tokens, num_masked = super().count(height, width)
+        if num_masked < self.min_block:
             raise DataError(
-                f'mask_ratio={self.mask_ratio} hides {num_hidden} of {num_tokens} tokens, fewer than the smallest '
+                f'mask_ratio={self.mask_ratio} hides {num_masked} of {num_tokens} tokens, fewer than the smallest '
                 f'block has, {self.min_block}: lower min_block or raise mask_ratio'
             )
-        return num_tokens, num_hidden
+        return num_tokens, num_masked
 
     def __repr__(self) -> str:
         return (

@@ -14,7 +14,7 @@ from mmimg2vec.registry import TRANSFORMS
 
 
 def missing_end(data: bytes) -> bool:
-    """Whether a JPEG or PNG file has been cut short, which decoders fill with grey rather than refuse.
+    """Whether a JPEG or PNG file has been cut short, which decoders fill with gray rather than refuse.
 
     A JPEG is complete when no start of scan follows the last end-of-image marker (a thumbnail inside the file has
     markers of its own, before the scan; in the scan's data the markers cannot occur). Other formats return False.
@@ -55,18 +55,12 @@ class LoadImage(LoadImageFromFile):
             raise DataError(
                 f'{path} has {found} channels where {self.channels} are expected: set channels={found} in the '
                 "pipeline's LoadImage and in_channels of the backbone, or remove the file"
-                + (
-                    "; color_type='unchanged' keeps the channels of a file"
-                    if self.channels != 3
-                    else ''
-                )
+                + ("; color_type='unchanged' keeps the channels of a file" if self.channels != 3 else '')
             )
         if self.to_float32:
             img = img.astype(np.float32)
         elif img.dtype not in (np.uint8, np.float32):
-            raise DataError(
-                f"{path} holds {img.dtype} values: set to_float32=True in the pipeline's LoadImage"
-            )
+            raise DataError(f"{path} holds {img.dtype} values: set to_float32=True in the pipeline's LoadImage")
         results['img'] = img
         results['img_shape'] = results['ori_shape'] = img.shape[:2]
         return results

@@ -11,19 +11,19 @@ from mmimg2vec.datasets.errors import DataError
 from mmimg2vec.registry import TRANSFORMS
 
 
-def random_token_mask(num_tokens: int, num_hidden: int, rng: Any = np.random) -> np.ndarray:
-    """Hide ``num_hidden`` of ``num_tokens`` tokens, every subset being equally likely (MAE, arXiv 2111.06377, 3).
+def random_token_mask(num_tokens: int, num_masked: int, rng: Any = np.random) -> np.ndarray:
+    """Hide ``num_masked`` of ``num_tokens`` tokens, every subset being equally likely (MAE, arXiv 2111.06377, 3).
 
     Args:
         num_tokens: Number of tokens L.
-        num_hidden: How many of them to hide, exactly.
+        num_masked: How many of them to hide, exactly.
         rng: ``numpy.random``, a ``RandomState`` or a ``Generator``.
 
     Returns:
-        bool (L,), True = hidden.
+        bool (L,), True = masked.
     """
     mask = np.zeros(num_tokens, dtype=bool)
-    mask[rng.permutation(num_tokens)[:num_hidden]] = True
+    mask[rng.permutation(num_tokens)[:num_masked]] = True
     return mask
 
 
@@ -33,13 +33,13 @@ class RandomTokenMask(BaseTransform):
 
     Required key: ``img`` (H, W, ...), already at its final size. Added keys:
 
-    - ``mask``: bool (L,), True = hidden, patches in raster order; round(L * mask_ratio) of them in every sample.
+    - ``mask``: bool (L,), True = masked, patches in raster order; round(L * mask_ratio) of them in every sample.
     - ``token_rank``: int64 (L,), a random permutation of 0 ... L-1, independent of the mask: a priority per token for
       parts of the model that compare a random share of the tokens (the project's choice).
 
     Args:
         patch_size: Side of a patch in pixels, or (height, width).
-        mask_ratio: Share of hidden patches, inside (0, 1).
+        mask_ratio: Share of masked patches, inside (0, 1).
 
     Raises:
         DataError: The ratio is out of range; or, at the first image, the image is not divisible into patches or the
@@ -52,21 +52,19 @@ class RandomTokenMask(BaseTransform):
                 f'mask_ratio={mask_ratio} is out of range: set it between 0 and 1, both excluded (a count of patches as '
                 'a share: 98 / 196)'
             )
-        self.patch_size = (
-            (patch_size, patch_size) if isinstance(patch_size, int) else tuple(patch_size)
-        )
+        self.patch_size = (patch_size, patch_size) if isinstance(patch_size, int) else tuple(patch_size)
         self.mask_ratio = mask_ratio
 
     def transform(self, results: dict) -> dict:
         """Add ``mask`` and ``token_rank`` to the results."""
         height, width = results['img'].shape[:2]
-        num_tokens, num_hidden = self.count(height, width)
-        results['mask'] = random_token_mask(num_tokens, num_hidden)
+        num_tokens, num_masked = self.count(height, width)
+        results['mask'] = random_token_mask(num_tokens, num_masked)
         results['token_rank'] = np.random.permutation(num_tokens)
         return results
 
     def count(self, height: int, width: int) -> tuple[int, int]:
-        """Numbers of patches and of hidden patches for an image of ``height`` x ``width`` pixels."""
+        """Numbers of patches and of masked patches for an image of ``height`` x ``width`` pixels."""
         patch_height, patch_width = self.patch_size
         if height % patch_height or width % patch_width:
             raise DataError(
@@ -74,13 +72,13 @@ class RandomTokenMask(BaseTransform):
                 'px: change the crop size of the pipeline or patch_size'
             )
         num_tokens = (height // patch_height) * (width // patch_width)
-        num_hidden = round(num_tokens * self.mask_ratio)
-        if not 0 < num_hidden < num_tokens:
+        num_masked = round(num_tokens * self.mask_ratio)
+        if not 0 < num_masked < num_tokens:
             raise DataError(
-                f'mask_ratio={self.mask_ratio} hides {num_hidden} of {num_tokens} tokens: at least one must be '
+                f'mask_ratio={self.mask_ratio} hides {num_masked} of {num_tokens} tokens: at least one must be '
                 'hidden and one visible, change mask_ratio, the crop size or patch_size'
             )
-        return num_tokens, num_hidden
+        return num_tokens, num_masked
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(patch_size={self.patch_size}, mask_ratio={self.mask_ratio})'

@@ -22,7 +22,7 @@ class PackMaskedInputs(BaseTransform):
     Required keys: ``img``, ``mask``, ``token_rank``. The result has
 
     - ``inputs``: (C, H, W), dtype and channel order of the file as loaded (uint8 and BGR by default);
-    - ``mask``: bool (L,), True = hidden; ``token_rank``: int64 (L,);
+    - ``mask``: bool (L,), True = masked; ``token_rank``: int64 (L,);
     - ``data_samples``: ``mmpretrain.DataSample`` with the label where there is one, and the meta keys.
 
     Args:

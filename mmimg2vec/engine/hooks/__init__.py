@@ -4,8 +4,7 @@ from mmimg2vec.engine.hooks.data_check import DataCheckHook
 from mmimg2vec.engine.hooks.feature_pictures import FeaturePictureHook
 from mmimg2vec.engine.hooks.init_coverage import InitCoverageHook
 from mmimg2vec.engine.hooks.knn import KNNHook
-from mmimg2vec.engine.hooks.plain_checkpoint import PlainCheckpointHook
-from mmimg2vec.engine.hooks.progress import ProgressHook
+from mmimg2vec.engine.hooks.safe_checkpoint import SafeCheckpointHook
 from mmimg2vec.engine.hooks.seeded_step import SeededStepHook
 from mmimg2vec.engine.hooks.teacher_guard import TeacherGuardHook
 from mmimg2vec.engine.hooks.throughput import GradNormHook, ThroughputHook
@@ -19,8 +18,7 @@ __all__ = [
     'GradNormHook',
     'InitCoverageHook',
     'KNNHook',
-    'PlainCheckpointHook',
-    'ProgressHook',
+    'SafeCheckpointHook',
     'SeededStepHook',
     'TeacherGuardHook',
     'ThroughputHook',

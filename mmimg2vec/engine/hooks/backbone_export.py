@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import os.path as osp
 import re
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,15 +12,14 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from mmimg2vec.engine.plain import to_plain
+from mmimg2vec.checkpoint.serialization import to_serializable
+from mmimg2vec.checkpoint.write import save_atomically
 from mmimg2vec.errors import UserError
 from mmimg2vec.registry import HOOKS
 from mmimg2vec.version import __version__
 
 # Put into parameter names by DDP (at the front), FSDP, activation checkpointing and torch.compile.
-_WRAPPERS = re.compile(
-    r'^module\.|(?<![^.])(_fsdp_wrapped_module|_checkpoint_wrapped_module|_orig_mod)\.'
-)
+_WRAPPERS = re.compile(r'^module\.|(?<![^.])(_fsdp_wrapped_module|_checkpoint_wrapped_module|_orig_mod)\.')
 
 
 def backbone_state(model: nn.Module, prefix: str = 'backbone.') -> dict[str, Tensor]:
@@ -32,18 +29,7 @@ def backbone_state(model: nn.Module, prefix: str = 'backbone.') -> dict[str, Ten
     """
     state = {_WRAPPERS.sub('', name): tensor for name, tensor in model.state_dict().items()}
     # Cloned: a view would drag its whole storage into the file.
-    return {
-        name: tensor.detach().cpu().clone()
-        for name, tensor in state.items()
-        if name.startswith(prefix)
-    }
-
-
-def save_whole(checkpoint: Any, path: str | Path) -> None:
-    """``torch.save`` beside the file, then move it to its name: nobody ever sees half of it."""
-    part = f'{path}.part'
-    torch.save(checkpoint, part)
-    os.replace(part, path)
+    return {name: tensor.detach().cpu().clone() for name, tensor in state.items() if name.startswith(prefix)}
 
 
 def run_meta(runner: Runner) -> dict[str, Any]:
@@ -91,5 +77,5 @@ class BackboneExportHook(Hook):
                 'custom_hooks'
             )
         path = osp.join(runner.work_dir, self.filename)
-        save_whole({'state_dict': state, 'meta': to_plain(run_meta(runner))}, path)
+        save_atomically({'state_dict': state, 'meta': to_serializable(run_meta(runner))}, path)
         runner.logger.info(f'The backbone ({len(state)} tensors) is saved to {path}')

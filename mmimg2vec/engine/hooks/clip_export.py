@@ -8,11 +8,12 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmimg2vec.engine.hooks.backbone_export import backbone_state, run_meta, save_whole
-from mmimg2vec.engine.plain import to_plain
-from mmimg2vec.engine.unwrap import unwrapped
+from mmimg2vec.checkpoint.serialization import to_serializable
+from mmimg2vec.checkpoint.write import save_atomically
+from mmimg2vec.engine.hooks.backbone_export import backbone_state, run_meta
 from mmimg2vec.errors import UserError
 from mmimg2vec.registry import HOOKS
+from mmimg2vec.utils.distributed import unwrapped
 
 
 @HOOKS.register_module()
@@ -39,9 +40,7 @@ class CLIPExportHook(Hook):
         """
         model = unwrapped(runner.model)
         if not hasattr(model, 'openai_state'):
-            raise UserError(
-                f'{type(model).__name__} is no CLIP to export: remove CLIPExportHook from custom_hooks'
-            )
+            raise UserError(f'{type(model).__name__} is no CLIP to export: remove CLIPExportHook from custom_hooks')
 
     def after_train(self, runner: Runner) -> None:
         """Write the file on the main process."""
@@ -50,5 +49,5 @@ class CLIPExportHook(Hook):
             return
         state = unwrapped(runner.model).openai_state(state)
         path = osp.join(runner.work_dir, self.filename)
-        save_whole({'state_dict': state, 'meta': to_plain(run_meta(runner))}, path)
+        save_atomically({'state_dict': state, 'meta': to_serializable(run_meta(runner))}, path)
         runner.logger.info(f'CLIP ({len(state)} tensors) is saved to {path}')

@@ -7,9 +7,8 @@ from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
 from mmimg2vec.datasets.checks import check_classes, check_dataset, head_classes
-from mmimg2vec.engine.together import on_main_process
-from mmimg2vec.engine.unwrap import unwrapped
 from mmimg2vec.registry import HOOKS
+from mmimg2vec.utils.distributed import on_main_process, unwrapped
 
 
 @HOOKS.register_module()
@@ -17,7 +16,7 @@ class DataCheckHook(Hook):
     """Ends a run before it starts where annotations do not match images, or classes do not match the head.
 
     Before training it looks at the training and validation datasets, before a test at the test dataset, on the main
-    process, after they are built and before the model is initialised. See ``mmimg2vec.datasets.checks`` for what is
+    process, after they are built and before the model is initialized. See ``mmimg2vec.datasets.checks`` for what is
     looked at; datasets of other kinds and remote files are passed over.
 
     Args:

@@ -10,11 +10,11 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
-from mmimg2vec.analysis.feature_pictures import draw_feature_pictures
 from mmimg2vec.datasets import DrawKey, SeededDataset
-from mmimg2vec.engine.unwrap import unwrapped
 from mmimg2vec.evaluation.features import evaluating
 from mmimg2vec.registry import HOOKS
+from mmimg2vec.utils.distributed import unwrapped
+from mmimg2vec.visualization.features import draw_feature_pictures
 
 
 @HOOKS.register_module()
@@ -39,9 +39,7 @@ class FeaturePictureHook(Hook):
         model, dataset = unwrapped(runner.model), runner.train_dataloader.dataset
         self.active = hasattr(model, 'predict_features') and isinstance(dataset, SeededDataset)
         if not self.active:
-            runner.logger.info(
-                'No feature pictures: they need a model with predict_features and a SeededDataset'
-            )
+            runner.logger.info('No feature pictures: they need a model with predict_features and a SeededDataset')
             return
         count = min(self.num_images, len(dataset))
         indices = np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
@@ -56,7 +54,7 @@ class FeaturePictureHook(Hook):
         # On every rank: the targets' statistics may be gathered from all.
         with evaluating(model), torch.random.fork_rng(devices=[]), torch.no_grad():
             batch = model.data_preprocessor(dict(self.batch), False)
-            keys = ('inputs', 'mask', 'num_hidden', 'token_rank')
+            keys = ('inputs', 'mask', 'num_masked', 'token_rank')
             result = model.predict_features(**{key: batch[key] for key in keys})
         if not is_main_process():
             return
@@ -74,9 +72,7 @@ class FeaturePictureHook(Hook):
 def rgb_images(inputs: Tensor) -> np.ndarray:
     """Images as loaded, (B, C, H, W) in BGR order, as uint8 (B, H, W, 3) in RGB; the first channel alone of others."""
     images = inputs.cpu().permute(0, 2, 3, 1)
-    images = (
-        images.flip(-1) if images.shape[-1] == 3 else images[..., :1].expand(*images.shape[:3], 3)
-    )
+    images = images.flip(-1) if images.shape[-1] == 3 else images[..., :1].expand(*images.shape[:3], 3)
     if images.dtype != torch.uint8:
         images = images.float()
         low, high = images.amin((1, 2, 3), True), images.amax((1, 2, 3), True)

@@ -11,20 +11,19 @@ from mmengine.runner import Runner, find_latest_checkpoint
 from mmengine.runner.base_loop import BaseLoop
 from torch import nn
 
-from mmimg2vec.engine.coverage import Coverage, measure_coverage, pretrained_cfg
+from mmimg2vec.checkpoint.coverage import Coverage, measure_coverage, pretrained_cfg
+from mmimg2vec.checkpoint.fill import left_out_scales
 from mmimg2vec.engine.hooks.backbone_export import backbone_state
-from mmimg2vec.engine.together import on_main_process
-from mmimg2vec.engine.unwrap import unwrapped
 from mmimg2vec.errors import UserError
-from mmimg2vec.models.utils.weights import left_out_scales
 from mmimg2vec.registry import HOOKS
+from mmimg2vec.utils.distributed import on_main_process, unwrapped
 
 
 @HOOKS.register_module()
 class InitCoverageHook(Hook):
     """Reports what the ``init_cfg`` of the backbone fills; less than the whole backbone ends the run before it starts.
 
-    Before the model is initialised it compares the file with the module: names, shapes, depth. Before the first step
+    Before the model is initialized it compares the file with the module: names, shapes, depth. Before the first step
     it compares the values: a list in ``init_cfg``, or an ``init_weights`` that runs later, may have drawn some of them
     anew. Names that pre-training cannot have (the module's attribute ``new_parameters``, such as the relative
     position tables of ``mmimg2vec.ViTDet``, and ``allow_missing``) may be missing and are named. A run that goes on
@@ -51,7 +50,7 @@ class InitCoverageHook(Hook):
         self.coverage: Coverage | None = None
 
     def before_run(self, runner: Runner) -> None:
-        """Compare names and shapes, after the datasets are built and before the model is initialised.
+        """Compare names and shapes, after the datasets are built and before the model is initialized.
 
         Raises:
             UserError: The checkpoint is missing, unreadable or does not fill the module.
@@ -70,7 +69,7 @@ class InitCoverageHook(Hook):
             on_main_process(lambda: self._compare_names(runner))
 
     def before_train(self, runner: Runner) -> None:
-        """Compare values, after initialisation.
+        """Compare values, after initialization.
 
         Raises:
             UserError: Something has changed them after loading.
@@ -122,7 +121,7 @@ class InitCoverageHook(Hook):
                 "init_cfg=dict(type='Pretrained', ...) instead"
             )
         return (
-            'something has initialised them after loading; look for an init_cfg of the model around it, or an '
+            'something has initialized them after loading; look for an init_cfg of the model around it, or an '
             'init_weights of the module itself'
         )
 

@@ -8,13 +8,13 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmimg2vec.evaluation.features import POOLS, extract_features
-from mmimg2vec.evaluation.labelled import LOADERS, build_labelled_loader, knn_accuracies
+from mmimg2vec.evaluation.labeled import LOADERS, build_labeled_loader, knn_accuracies
 from mmimg2vec.registry import HOOKS
 
 
 @HOOKS.register_module()
 class KNNHook(Hook):
-    """Classifies labelled images by their nearest neighbours among others, every N epochs and after the last.
+    """Classifies labeled images by their nearest neighbors among others, every N epochs and after the last.
 
     The percentages appear in the log, in the visualizer's backends (TensorBoard, W&B) and in the message hub as
     ``knn/accuracy_cls_token`` and ``knn/accuracy_patch_mean``. All ranks share the work. The features are those of
@@ -25,7 +25,7 @@ class KNNHook(Hook):
             ``mmpretrain.PackInputs``. Sampler and ``collate_fn`` may be left out.
         query_dataloader: The same of the images that are classified.
         interval: Epochs between two evaluations.
-        k: Number of neighbours.
+        k: Number of neighbors.
         temperature: See ``evaluation.knn_accuracy``.
         pools: Any of 'cls' (class token) and 'mean' (mean of the patch tokens).
     """
@@ -53,28 +53,21 @@ class KNNHook(Hook):
         """
         place = f'custom_hooks.{self._position(runner)}'
         self.loaders = {
-            name: build_labelled_loader(self.configs[name], f'{place}.{name}', runner.seed)
-            for name in LOADERS
+            name: build_labeled_loader(self.configs[name], f'{place}.{name}', runner.seed) for name in LOADERS
         }
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Evaluate, where it is time to."""
         if not (self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner)):
             return
-        bank, query = (
-            extract_features(runner.model, self.loaders[name], self.pools) for name in LOADERS
-        )
+        bank, query = (extract_features(runner.model, self.loaders[name], self.pools) for name in LOADERS)
         device = next(runner.model.parameters()).device
         found = knn_accuracies(bank, query, self.k, self.temperature, device)
         accuracies = {f'knn/accuracy_{POOLS[pool]}': value for pool, value in found.items()}
         runner.message_hub.update_scalars(accuracies)
-        runner.visualizer.add_scalars(
-            dict(accuracies), step=runner.iter, file_path=f'{runner.timestamp}.json'
-        )
+        runner.visualizer.add_scalars(dict(accuracies), step=runner.iter, file_path=f'{runner.timestamp}.json')
         text = '  '.join(f'{name}: {value:.2f}' for name, value in accuracies.items())
-        runner.logger.info(
-            f'Epoch [{runner.epoch + 1}] {text} ({len(bank[1])} images vote on {len(query[1])})'
-        )
+        runner.logger.info(f'Epoch [{runner.epoch + 1}] {text} ({len(bank[1])} images vote on {len(query[1])})')
 
     @staticmethod
     def _position(runner: Runner) -> int | str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmimg2vec.engine.unwrap import unwrapped
 from mmimg2vec.errors import UserError
 from mmimg2vec.registry import HOOKS
+from mmimg2vec.utils.distributed import unwrapped
 
 
 @HOOKS.register_module()

@@ -81,8 +81,6 @@ class GradNormHook(Hook):
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None):
         """Log it, if the parameters have been updated."""
         if self.active and runner.optim_wrapper.measured_grad_norm is not None:
-            runner.message_hub.update_scalar(
-                'train/grad_norm', runner.optim_wrapper.measured_grad_norm
-            )
+            runner.message_hub.update_scalar('train/grad_norm', runner.optim_wrapper.measured_grad_norm)
             runner.optim_wrapper.measure_grad_norm = False
             runner.optim_wrapper.measured_grad_norm = None

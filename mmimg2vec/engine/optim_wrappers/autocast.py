@@ -12,9 +12,9 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
-from mmimg2vec.engine.unwrap import unwrapped
 from mmimg2vec.errors import UserError
 from mmimg2vec.registry import OPTIM_WRAPPERS
+from mmimg2vec.utils.distributed import unwrapped
 
 _DTYPES = {'bfloat16': torch.bfloat16, 'float16': torch.float16, 'float32': torch.float32}
 
@@ -52,9 +52,7 @@ class AutocastOptimWrapper(OptimWrapper):
     ) -> None:
         super().__init__(**kwargs)
         if dtype not in _DTYPES:
-            raise UserError(
-                f'optim_wrapper.dtype={dtype!r} is unknown: set one of {", ".join(_DTYPES)}'
-            )
+            raise UserError(f'optim_wrapper.dtype={dtype!r} is unknown: set one of {", ".join(_DTYPES)}')
         if loss_scale is not None and dtype != 'float16':
             raise UserError(f'optim_wrapper.loss_scale is for float16 only: remove it for {dtype}')
         self.dtype = _DTYPES[dtype]

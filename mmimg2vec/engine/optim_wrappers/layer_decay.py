@@ -8,9 +8,9 @@ from mmengine.logging import print_log
 from mmpretrain.engine.optimizers import LearningRateDecayOptimWrapperConstructor
 from torch import nn
 
-from mmimg2vec.engine.unwrap import unwrapped
 from mmimg2vec.errors import UserError
 from mmimg2vec.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mmimg2vec.utils.distributed import unwrapped
 
 _OPTIONS = {
     'layer_decay_rate',

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from mmimg2vec.errors import UserError
 from mmimg2vec.models.target_generators.base import TargetGenerator
-from mmimg2vec.models.utils import check_mask, count_hidden
+from mmimg2vec.models.utils import check_mask, count_masked
 from mmimg2vec.registry import MODELS
 
-# As MAE's official code initialises (arXiv 2111.06377, appendix A.1).
+# As MAE's official code initializes (arXiv 2111.06377, appendix A.1).
 MAE_INIT = (
     dict(type='Xavier', layer='Linear', distribution='uniform'),
     dict(type='Constant', layer='LayerNorm', val=1.0, bias=0.0),
@@ -25,7 +25,7 @@ class MaskedImageModel(BaseSelfSupervisor):
     """Backbone, optional fusion, neck, head and target generator, built so that their sizes agree.
 
     What can be worked out need not be configured: the target generator is told the student's patch size and
-    normalisation, the neck and the head get their widths and grid from backbone and target generator.
+    normalization, the neck and the head get their widths and grid from backbone and target generator.
 
     Args:
         backbone: Config of the student.
@@ -34,7 +34,7 @@ class MaskedImageModel(BaseSelfSupervisor):
         target_generator: Config of what gives the targets.
         fusion: Config of the fusion of several blocks; None takes the last block alone.
         data_preprocessor: Config of the preprocessor.
-        init_cfg: Initialisation of the trained parts; MAE's by default.
+        init_cfg: Initialization of the trained parts; MAE's by default.
 
     Raises:
         UserError: Parts that do not fit one another.
@@ -63,9 +63,7 @@ class MaskedImageModel(BaseSelfSupervisor):
         self.fusion = None if fusion is None else MODELS.build({'embed_dims': dims, **fusion})
         self._check_blocks()
         self.neck = MODELS.build({**sizes, **neck})
-        self.head = MODELS.build(
-            {'in_channels': dims, 'pooled_channels': layout.pooled_channels, **head}
-        )
+        self.head = MODELS.build({'in_channels': dims, 'pooled_channels': layout.pooled_channels, **head})
 
     def forward(
         self,
@@ -73,17 +71,17 @@ class MaskedImageModel(BaseSelfSupervisor):
         data_samples: list | None = None,
         mode: str = 'tensor',
         mask: Tensor | None = None,
-        num_hidden: int | None = None,
+        num_masked: int | None = None,
         token_rank: Tensor | None = None,
     ) -> dict[str, Tensor] | tuple[Tensor, ...]:
         """Losses of a masked batch (``mode='loss'``) or the backbone's features of whole images (``'tensor'``).
 
         Args:
-            inputs: ``(B, C, H, W)`` normalised images.
+            inputs: ``(B, C, H, W)`` normalized images.
             data_samples: Not used.
             mode: ``'loss'`` or ``'tensor'``.
-            mask: ``(B, L)`` bool, ``True`` = hidden; needed for ``'loss'``.
-            num_hidden: Hidden patches per sample; None reads it from the mask, which waits for the device.
+            mask: ``(B, L)`` bool, ``True`` = masked; needed for ``'loss'``.
+            num_masked: Masked patches per sample; None reads it from the mask, which waits for the device.
             token_rank: ``(B, L)`` random ranks of the patches; see :meth:`FeatureHead.positions`.
         """
         if mode == 'tensor':
@@ -96,9 +94,9 @@ class MaskedImageModel(BaseSelfSupervisor):
                 'mmimg2vec.PackMaskedInputs'
             )
         self.check_inputs(inputs, mask)
-        if num_hidden is None or mask.device.type == 'cpu':  # where it costs no wait for a device
-            num_hidden = count_hidden(mask)
-        return self.loss(inputs, mask, num_hidden, token_rank)
+        if num_masked is None or mask.device.type == 'cpu':  # where it costs no wait for a device
+            num_masked = count_masked(mask)
+        return self.loss(inputs, mask, num_masked, token_rank)
 
     def check_inputs(self, inputs: Tensor, mask: Tensor) -> None:
         """Check that images and masks have the sizes that the model was built for.
@@ -120,13 +118,11 @@ class MaskedImageModel(BaseSelfSupervisor):
         rows, columns = self.backbone.grid
         check_mask(mask, len(inputs), (rows, columns))
 
-    def loss(
-        self, inputs: Tensor, mask: Tensor, num_hidden: int, token_rank: Tensor | None
-    ) -> dict[str, Tensor]:
+    def loss(self, inputs: Tensor, mask: Tensor, num_masked: int, token_rank: Tensor | None) -> dict[str, Tensor]:
         """Losses of a masked batch, and the shares of the fused blocks to watch; arguments as :meth:`forward`."""
         target = self.target_generator(inputs)
-        latents = self.encode(inputs, mask, num_hidden)
-        losses = self.compare(latents, target, mask, num_hidden, token_rank)[1]
+        latents = self.encode(inputs, mask, num_masked)
+        losses = self.compare(latents, target, mask, num_masked, token_rank)[1]
         return losses if self.fusion is None else {**losses, **self.fusion.shares()}
 
     def compare(
@@ -134,7 +130,7 @@ class MaskedImageModel(BaseSelfSupervisor):
         latents: Tensor,
         target: dict[str, Tensor],
         mask: Tensor,
-        num_hidden: int,
+        num_masked: int,
         token_rank: Tensor | None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Predict at the patches that the head asks for, and compare with the target.
@@ -142,27 +138,27 @@ class MaskedImageModel(BaseSelfSupervisor):
         Args:
             latents: ``(B, 1 + V, C)`` of :meth:`encode`.
             target: ``tokens`` and ``pooled`` of the target generator.
-            mask: ``(B, L)`` bool, ``True`` = hidden.
-            num_hidden: Hidden patches per sample.
+            mask: ``(B, L)`` bool, ``True`` = masked.
+            num_masked: Masked patches per sample.
             token_rank: ``(B, L)`` random ranks of the patches, or None.
 
         Returns:
             The prediction ``(B, P, C)`` at the patches of ``head.positions``, and the losses.
         """
         check_target(target, mask)
-        positions = self.head.positions(mask, num_hidden, token_rank)
-        prediction = self.neck(latents, mask, positions, num_hidden)
+        positions = self.head.positions(mask, num_masked, token_rank)
+        prediction = self.neck(latents, mask, positions, num_masked)
         return prediction, self.head.loss(prediction, positions, latents[:, 0], target)
 
     def init_weights(self) -> None:
-        """Initialise the trained parts and load the target generator's weights."""
+        """Initialize the trained parts and load the target generator's weights."""
         super().init_weights()
         self.target_generator.load()
 
-    def encode(self, inputs: Tensor, mask: Tensor, num_hidden: int) -> Tensor:
+    def encode(self, inputs: Tensor, mask: Tensor, num_masked: int) -> Tensor:
         """Latents of the visible patches, fused and normed: ``(B, 1 + V, C)``, the class token first."""
         blocks = None if self.fusion is None else self.fusion.blocks
-        tokens = self.backbone(inputs, mask, num_hidden, blocks)
+        tokens = self.backbone(inputs, mask, num_masked, blocks)
         latents = tokens[-1] if self.fusion is None else self.fusion(tokens)
         return self.backbone.norm1(latents)
 
@@ -172,7 +168,7 @@ class MaskedImageModel(BaseSelfSupervisor):
         ``extract_feat`` gives those of the last block alone, as the backbone will downstream.
 
         Args:
-            inputs: ``(B, C, H, W)`` normalised images.
+            inputs: ``(B, C, H, W)`` normalized images.
 
         Raises:
             UserError: The model has no fusion.
@@ -186,16 +182,16 @@ class MaskedImageModel(BaseSelfSupervisor):
 
     @torch.no_grad()
     def predict_features(
-        self, inputs: Tensor, mask: Tensor, num_hidden: int, token_rank: Tensor | None = None
+        self, inputs: Tensor, mask: Tensor, num_masked: int, token_rank: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """Predictions at every hidden patch beside the targets, for pictures.
+        """Predictions at every masked patch beside the targets, for pictures.
 
         Returns:
             ``positions`` ``(B, P)``, ``prediction`` ``(B, P, C)``, ``target`` ``(B, L, C)``, ``mask`` ``(B, L)``.
         """
-        latents = self.encode(inputs, mask, num_hidden)
-        positions = mask.int().argsort(dim=1, stable=True)[:, mask.shape[1] - num_hidden :]
-        prediction = self.neck(latents, mask, positions, num_hidden)
+        latents = self.encode(inputs, mask, num_masked)
+        positions = mask.int().argsort(dim=1, stable=True)[:, mask.shape[1] - num_masked :]
+        prediction = self.neck(latents, mask, positions, num_masked)
         target = self.target_generator(inputs)['tokens']
         return dict(positions=positions, prediction=prediction, target=target, mask=mask)
 
@@ -222,9 +218,7 @@ class MaskedImageModel(BaseSelfSupervisor):
                 f'model.backbone.in_channels={projection.in_channels} and {preprocessor.mean.numel()} values in '
                 'model.data_preprocessor.mean: give mean and std one value per channel'
             )
-        generator.connect(
-            projection.stride, projection.in_channels, preprocessor.mean, preprocessor.std
-        )
+        generator.connect(projection.stride, projection.in_channels, preprocessor.mean, preprocessor.std)
         layout = generator.describe(backbone.img_size)
         if tuple(layout.grid) != backbone.grid:
             raise UserError(

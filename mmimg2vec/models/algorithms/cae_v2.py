@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mmimg2vec.converters.first_cae import refuse_first_cae
+from mmimg2vec.checkpoint.layouts.first_cae import refuse_first_cae
 from mmimg2vec.errors import UserError
 from mmimg2vec.models.algorithms.base import MaskedImageModel, check_target
 from mmimg2vec.registry import MODELS
@@ -40,13 +40,9 @@ class CAEv2(MaskedImageModel):
             ('head', self.head, 'TokenAlignmentHead', 'class_token'),
         ):
             if not hasattr(part, method):
-                raise UserError(
-                    f'model.{name} of CAEv2 is a {type(part).__name__}; it has to be a mmimg2vec.{wanted}'
-                )
+                raise UserError(f'model.{name} of CAEv2 is a {type(part).__name__}; it has to be a mmimg2vec.{wanted}')
         if not self.backbone.with_cls_token:
-            raise UserError(
-                'CAEv2 aligns the class token: leave model.backbone.with_cls_token at True'
-            )
+            raise UserError('CAEv2 aligns the class token: leave model.backbone.with_cls_token at True')
         widths = self.head.pooled_channels, self.neck.out_channels
         if self.head.class_token and widths[0] != widths[1]:
             raise UserError(
@@ -65,13 +61,13 @@ class CAEv2(MaskedImageModel):
         latents: Tensor,
         target: dict[str, Tensor],
         mask: Tensor,
-        num_hidden: int,
+        num_masked: int,
         token_rank: Tensor | None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Predict patches and class token, and compare; as :meth:`MaskedImageModel.compare`."""
         check_target(target, mask)
-        positions = self.head.positions(mask, num_hidden, token_rank)
-        prediction = self.neck(latents, mask, positions, num_hidden, self.regresses)
+        positions = self.head.positions(mask, num_masked, token_rank)
+        prediction = self.neck(latents, mask, positions, num_masked, self.regresses)
         class_token = self.neck.predict_class(latents)
         return prediction, self.head.loss(prediction, positions, class_token, target)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mmimg2vec.errors import UserError
 from mmimg2vec.models.losses.contrast_loss import image_text_contrast
-from mmimg2vec.models.target_generators.clip_tower import to_openai
+from mmimg2vec.models.teachers.clip_tower import to_openai
 from mmimg2vec.registry import MODELS
 
 # Of the paper: the first temperature is 0.07, and cosines are never multiplied by more than 100.
@@ -59,9 +59,7 @@ class CLIP(BaseModel):
         preprocessor = {'type': 'mmimg2vec.MaskedImagePreprocessor', **(data_preprocessor or {})}
         super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg)
         if bool(classes) != bool(templates) or not all('{}' in text for text in templates):
-            raise UserError(
-                "CLIP tells classes apart by texts: give model.classes and model.templates, such as 'a {}'"
-            )
+            raise UserError("CLIP tells classes apart by texts: give model.classes and model.templates, such as 'a {}'")
         self.backbone = MODELS.build({'type': 'mmimg2vec.CLIPVisionTower', **backbone})
         self.text_encoder = MODELS.build(
             {
@@ -73,13 +71,11 @@ class CLIP(BaseModel):
         self.logit_scale = nn.Parameter(torch.tensor(_FIRST_SCALE))
         self.classes, self.templates = tuple(classes), tuple(templates)
 
-    def forward(
-        self, inputs: Tensor, data_samples: list[DataSample] | None = None, mode: str = 'tensor'
-    ) -> Any:
+    def forward(self, inputs: Tensor, data_samples: list[DataSample] | None = None, mode: str = 'tensor') -> Any:
         """Run one of the modes of mmengine.
 
         Args:
-            inputs: Images ``(B, C, H, W)``, normalised.
+            inputs: Images ``(B, C, H, W)``, normalized.
             data_samples: With ``caption`` for ``'loss'``.
             mode: ``'loss'``, ``'predict'`` (class scores in the data samples) or ``'tensor'`` (as :meth:`extract_feat`).
         """
@@ -116,9 +112,7 @@ class CLIP(BaseModel):
             'retrieval_accuracy': hits,
         }
 
-    def predict(
-        self, inputs: Tensor, data_samples: list[DataSample] | None = None
-    ) -> list[DataSample]:
+    def predict(self, inputs: Tensor, data_samples: list[DataSample] | None = None) -> list[DataSample]:
         """Score the classes by the cosine of the image with their texts.
 
         Raises:
@@ -134,7 +128,7 @@ class CLIP(BaseModel):
         return samples
 
     def class_features(self) -> Tensor:
-        """One normalised feature per class, ``(classes, C)``."""
+        """One normalized feature per class, ``(classes, C)``."""
         texts = [template.format(name) for name in self.classes for template in self.templates]
         features = F.normalize(self.text_encoder(self.text_encoder.tokenize(texts)), dim=-1)
         means = features.unflatten(0, (len(self.classes), len(self.templates))).mean(dim=1)

@@ -16,7 +16,7 @@ class Img2Vec(MaskedImageModel):
                 └─ mask ─► backbone ─► fusion ─► norm ─► latents ─► neck ─► prediction ─► head ─► losses
                                                             └──────── class token ────────┘
 
-    The paper has no public code; loss, target normalisation, decoder and schedule are options whose defaults are the
+    The paper has no public code; loss, target normalization, decoder and schedule are options whose defaults are the
     project's choice.
 
     Args:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mmimg2vec.converters.mff import to_mmimg2vec
+from mmimg2vec.checkpoint.layouts.mff import to_mmimg2vec
 from mmimg2vec.errors import UserError
 from mmimg2vec.models.algorithms.base import MaskedImageModel
 from mmimg2vec.registry import MODELS
@@ -18,7 +18,7 @@ class MFF(MaskedImageModel):
 
     ::
 
-        inputs ─┬─────────────────────► target_generator ──────────────────────► normalised pixels
+        inputs ─┬─────────────────────► target_generator ──────────────────────► normalized pixels
                 └─ mask ─► backbone ─► fusion ─► norm ─► latents ─► neck ─► prediction ─► head ─► loss
 
     With the parts of the shipped configs it computes what ``mmpretrain.MFF`` does, on the masks of the data pipeline:
@@ -28,7 +28,7 @@ class MFF(MaskedImageModel):
     load as they are.
 
     Args:
-        target_generator: Config of what gives the targets; normalised pixels by default.
+        target_generator: Config of what gives the targets; normalized pixels by default.
         **kwargs: As :class:`MaskedImageModel`.
     """
 

@@ -28,9 +28,7 @@ class TextBlock(nn.Module):
         self.ln_1 = nn.LayerNorm(dims)
         self.attn = nn.MultiheadAttention(dims, num_heads, batch_first=True)
         self.ln_2 = nn.LayerNorm(dims)
-        layers = dict(
-            c_fc=nn.Linear(dims, 4 * dims), gelu=QuickGELU(), c_proj=nn.Linear(4 * dims, dims)
-        )
+        layers = dict(c_fc=nn.Linear(dims, 4 * dims), gelu=QuickGELU(), c_proj=nn.Linear(4 * dims, dims))
         self.mlp = nn.Sequential(OrderedDict(layers))
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -86,7 +84,7 @@ class CLIPTextTower(BaseModule):
         self.text_projection = nn.Parameter(torch.zeros(embed_dims, out_channels))
 
     def init_weights(self) -> None:
-        """Initialise as CLIP: normal, 0.02 for tokens, 0.01 for positions, ``width ** -0.5`` for the projection."""
+        """Initialize as CLIP: normal, 0.02 for tokens, 0.01 for positions, ``width ** -0.5`` for the projection."""
         super().init_weights()
         width = self.token_embedding.embedding_dim
         nn.init.normal_(self.token_embedding.weight, std=0.02)
@@ -117,7 +115,7 @@ class CLIPTextTower(BaseModule):
         return tokens.to(self.positional_embedding.device)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Token ids ``(N, T)`` -> features of the texts ``(N, out_channels)``, not normalised."""
+        """Token ids ``(N, T)`` -> features of the texts ``(N, out_channels)``, not normalized."""
         length = tokens.shape[1]
         x = self.token_embedding(tokens) + self.positional_embedding[:length]
         # No token looks at a later one, padding included.

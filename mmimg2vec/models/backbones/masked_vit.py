@@ -9,16 +9,16 @@ import torch
 from mmpretrain.models.backbones import VisionTransformer
 from torch import Tensor, nn
 
+from mmimg2vec.checkpoint.fill import fill_module
 from mmimg2vec.errors import UserError
-from mmimg2vec.models.backbones.query_value_bias import QueryValueBiasLinear
+from mmimg2vec.models.layers.query_value_bias import QueryValueBiasLinear
 from mmimg2vec.models.utils import (
     check_mask,
-    count_hidden,
+    count_masked,
     gather_tokens,
     sincos_position_embedding,
     split_indices,
 )
-from mmimg2vec.models.utils.weights import fill_module
 from mmimg2vec.registry import MODELS
 
 
@@ -27,8 +27,8 @@ class MaskedVisionTransformer(VisionTransformer):
     """``mmpretrain.VisionTransformer`` with a masked path for pre-training.
 
     Parameter names are the parent's, so a pre-trained ``backbone.`` loads into a plain
-    ``mmpretrain.VisionTransformer``. Hidden patches are dropped before the first block (MAE, arXiv 2111.06377,
-    section 3), so hidden pixels cannot influence what comes out.
+    ``mmpretrain.VisionTransformer``. Masked patches are dropped before the first block (MAE, arXiv 2111.06377,
+    section 3), so masked pixels cannot influence what comes out.
 
     Args:
         pos_embed: ``'sincos'``: fixed 2-D sine-cosine, as MAE; ``'learned'``: trained, as the parent's; needed when
@@ -55,9 +55,7 @@ class MaskedVisionTransformer(VisionTransformer):
         except (AssertionError, TypeError, ValueError) as error:
             raise UserError(f'model.backbone cannot be built: {error}') from error
         if pos_embed not in ('sincos', 'learned'):
-            raise UserError(
-                f"pos_embed={pos_embed!r} of the backbone: choose 'sincos' or 'learned'"
-            )
+            raise UserError(f"pos_embed={pos_embed!r} of the backbone: choose 'sincos' or 'learned'")
         patch = self.patch_embed.projection.kernel_size
         if any(side % size for side, size in zip(self.img_size, patch, strict=True)):
             raise UserError(
@@ -75,7 +73,7 @@ class MaskedVisionTransformer(VisionTransformer):
         return tuple(self.patch_resolution)
 
     def init_weights(self) -> None:
-        """Initialise as MAE does, or fill all of the network from ``init_cfg=dict(type='Pretrained', ...)``."""
+        """Initialize as MAE does, or fill all of the network from ``init_cfg=dict(type='Pretrained', ...)``."""
         if isinstance(self.init_cfg, dict) and self.init_cfg['type'] == 'Pretrained':
             # Not mmengine's loader: it accepts a checkpoint that leaves layers unfilled.
             fill_module(self, self.init_cfg['checkpoint'], self.init_cfg.get('prefix'))
@@ -94,29 +92,29 @@ class MaskedVisionTransformer(VisionTransformer):
         self,
         x: Tensor,
         mask: Tensor | None = None,
-        num_hidden: int | None = None,
+        num_masked: int | None = None,
         blocks: Sequence[int] | None = None,
     ) -> tuple[Tensor, ...]:
         """Encode whole images, or the visible patches of masked ones.
 
         Args:
             x: Images ``(B, C, H, W)``.
-            mask: ``(B, L)`` bool, ``True`` = hidden, the same count in every sample; None is the parent's forward.
-            num_hidden: That count; None reads it from the mask, which waits for the device.
+            mask: ``(B, L)`` bool, ``True`` = masked, the same count in every sample; None is the parent's forward.
+            num_masked: That count; None reads it from the mask, which waits for the device.
             blocks: Blocks (from 0) whose tokens are returned in the masked path; None is the last one.
 
         Returns:
             Without a mask what the parent returns. With one, for each of ``blocks`` the class token and the
-            visible patches in raster order ``(B, 1 + L - num_hidden, C)``, *before* the final norm.
+            visible patches in raster order ``(B, 1 + L - num_masked, C)``, *before* the final norm.
 
         Raises:
             UserError: The mask has another number of tokens than the image.
         """
         if mask is None:
             return super().forward(x)
-        num_hidden = count_hidden(mask) if num_hidden is None else num_hidden
+        num_masked = count_masked(mask) if num_masked is None else num_masked
         blocks = (self.num_layers - 1,) if blocks is None else tuple(blocks)
-        x = self._embed_visible(x, mask, num_hidden)
+        x = self._embed_visible(x, mask, num_masked)
         outputs = {}
         for index, layer in enumerate(self.layers[: max(blocks) + 1]):
             x = layer(x)
@@ -126,12 +124,10 @@ class MaskedVisionTransformer(VisionTransformer):
     def _take_key_bias(self) -> None:
         for layer in self.layers:
             if layer.attn.qkv.bias is None:
-                raise UserError(
-                    'key_bias=False of the backbone goes with qkv_bias=True: queries and values have one'
-                )
+                raise UserError('key_bias=False of the backbone goes with qkv_bias=True: queries and values have one')
             layer.attn.qkv = QueryValueBiasLinear(self.embed_dims)
 
-    def _embed_visible(self, x: Tensor, mask: Tensor, num_hidden: int) -> Tensor:
+    def _embed_visible(self, x: Tensor, mask: Tensor, num_masked: int) -> Tensor:
         x, grid = self.patch_embed(x)
         check_mask(mask, len(x), grid)
         positions = self.resize_pos_embed(
@@ -141,7 +137,7 @@ class MaskedVisionTransformer(VisionTransformer):
             mode=self.interpolate_mode,
             num_extra_tokens=self.num_extra_tokens,
         )
-        visible, _ = split_indices(mask, num_hidden)
+        visible, _ = split_indices(mask, num_masked)
         x = gather_tokens(x + positions[:, self.num_extra_tokens :], visible)
         if self.cls_token is not None:
             class_token = (self.cls_token + positions[:, :1]).expand(len(x), -1, -1)

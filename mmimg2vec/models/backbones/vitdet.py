@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmimg2vec.errors import UserError
-from mmimg2vec.models.utils.windows import (
+from mmimg2vec.models.layers.windows import (
     merge_windows,
     relative_position_bias,
     resize_table,
@@ -74,9 +74,7 @@ class GridAttention(BaseModule):
             # One mask of scores, so that the fused kernels that take a mask remain in reach.
             bias = relative_position_bias(query, window, self.rel_pos_h, self.rel_pos_w)
             bias = bias.to(query.dtype)
-        x = F.scaled_dot_product_attention(
-            query, key, value, bias, dropout_p=self.attn_drop if self.training else 0.0
-        )
+        x = F.scaled_dot_product_attention(query, key, value, bias, dropout_p=self.attn_drop if self.training else 0.0)
         # Merged before the projection: padding is not projected, and drop path drops samples, not windows.
         x = merge_windows(x.transpose(1, 2).flatten(2).unflatten(1, window), grid)
         return self.out_drop(self.gamma1(self.proj_drop(self.proj(x))))
@@ -142,9 +140,7 @@ class ViTDet(VisionTransformer):
         self.global_blocks = _global_blocks(global_blocks, self.num_layers)
         window_size = window_size or 0
         if window_size < 0:
-            raise UserError(
-                f'window_size={window_size} of ViTDet: give the side of a window in tokens, or 0'
-            )
+            raise UserError(f'window_size={window_size} of ViTDet: give the side of a window in tokens, or 0')
         for index, layer in enumerate(self.layers):
             window = 0 if index in self.global_blocks else window_size
             sizes = (window, window) if window else tuple(self.patch_resolution)
@@ -153,7 +149,7 @@ class ViTDet(VisionTransformer):
             self._freeze_stages()  # again, for the tables
 
     def init_weights(self) -> None:
-        """Initialise as the parent does, but keep a position embedding that ``init_cfg`` loads in whatever form."""
+        """Initialize as the parent does, but keep a position embedding that ``init_cfg`` loads in whatever form."""
         # Not the parent's: it keeps the position embedding only where init_cfg is a dict, and not a list of them.
         super(VisionTransformer, self).init_weights()
         configs = self.init_cfg if isinstance(self.init_cfg, list) else [self.init_cfg or {}]
@@ -167,9 +163,7 @@ class ViTDet(VisionTransformer):
             What the parent returns: one tensor of ``out_type`` for each of ``out_indices``.
         """
         x, grid = self.patch_embed(x)
-        positions = resize_pos_embed(
-            self.pos_embed, self.patch_resolution, grid, self.interpolate_mode, 0
-        )
+        positions = resize_pos_embed(self.pos_embed, self.patch_resolution, grid, self.interpolate_mode, 0)
         x = self.pre_norm(self.drop_after_pos(x + positions)).unflatten(1, grid)
         outputs = []
         for index, layer in enumerate(self.layers):
@@ -198,18 +192,14 @@ class ViTDet(VisionTransformer):
             )
         name = f'{prefix}patch_embed.projection.weight'
         if name in state_dict:
-            state_dict[name] = _fit_kernel(
-                state_dict[name], self.patch_embed.projection.kernel_size
-            )
+            state_dict[name] = _fit_kernel(state_dict[name], self.patch_embed.projection.kernel_size)
 
 
 def _global_blocks(blocks: Sequence[int] | None, depth: int) -> tuple[int, ...]:
     if blocks is None:
         blocks = sorted({quarter * depth // 4 - 1 for quarter in (1, 2, 3, 4)} - {-1})
     if any(not 0 <= block < depth for block in blocks):
-        raise UserError(
-            f'global_blocks={tuple(blocks)} of ViTDet: blocks are counted from 0 to {depth - 1}'
-        )
+        raise UserError(f'global_blocks={tuple(blocks)} of ViTDet: blocks are counted from 0 to {depth - 1}')
     return tuple(blocks)
 
 
@@ -232,9 +222,7 @@ def _fit_positions(table: Tensor, class_token: bool, grid: tuple[int, int], mode
             f'the checkpoint has positions of {length} patches, which are no square grid, and the backbone {grid[0]} x '
             f"{grid[1]}; set img_size of the backbone to pre-training's"
         )
-    print_log(
-        f'position embedding resized from {side} x {side} to {grid[0]} x {grid[1]}', 'current'
-    )
+    print_log(f'position embedding resized from {side} x {side} to {grid[0]} x {grid[1]}', 'current')
     return resize_pos_embed(table, (side, side), grid, mode, 0)
 
 

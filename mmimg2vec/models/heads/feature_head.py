@@ -10,12 +10,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmimg2vec.errors import UserError
-from mmimg2vec.models.utils import (
-    SUPERVISIONS,
-    compared_positions,
-    gather_tokens,
-    token_diversity,
-)
+from mmimg2vec.models.utils import SUPERVISIONS, compared_positions, gather_tokens, token_diversity
 from mmimg2vec.registry import MODELS
 
 
@@ -26,7 +21,7 @@ class FeatureHead(BaseModule):
     Args:
         in_channels: Width of the class token; the algorithm fills it in.
         pooled_channels: Width of the target of the whole image; the algorithm fills it in.
-        loss: Config of the loss between tokens. The default, smooth L1 on layer-normalised targets as data2vec has
+        loss: Config of the loss between tokens. The default, smooth L1 on layer-normalized targets as data2vec has
             it, is the project's choice: Img2Vec's paper names none.
         supervision: ``'masked'`` patches are compared, ``'visible'`` ones or ``'all'``.
         share: Share of those patches that is predicted and compared, in (0, 1], drawn per image.
@@ -51,9 +46,7 @@ class FeatureHead(BaseModule):
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         if supervision not in SUPERVISIONS:
-            raise UserError(
-                f'head.supervision={supervision!r}: choose one of {", ".join(map(repr, SUPERVISIONS))}'
-            )
+            raise UserError(f'head.supervision={supervision!r}: choose one of {", ".join(map(repr, SUPERVISIONS))}')
         if not 0 < share <= 1:
             raise UserError(f'head.share={share} is out of range: it has to be in (0, 1]')
         if global_weight and not pooled_channels:
@@ -70,9 +63,9 @@ class FeatureHead(BaseModule):
             self.global_pred = nn.Linear(in_channels, pooled_channels)
             self.global_loss_module = MODELS.build(loss if global_loss is None else global_loss)
 
-    def positions(self, mask: Tensor, num_hidden: int, token_rank: Tensor | None) -> Tensor:
+    def positions(self, mask: Tensor, num_masked: int, token_rank: Tensor | None) -> Tensor:
         """Patches to predict ``(B, P)``; see :func:`~mmimg2vec.models.utils.compared_positions`."""
-        return compared_positions(mask, num_hidden, self.supervision, self.share, token_rank)
+        return compared_positions(mask, num_masked, self.supervision, self.share, token_rank)
 
     def loss(
         self,

@@ -10,12 +10,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from mmimg2vec.errors import UserError
-from mmimg2vec.models.utils import (
-    SUPERVISIONS,
-    compared_positions,
-    gather_tokens,
-    token_diversity,
-)
+from mmimg2vec.models.utils import SUPERVISIONS, compared_positions, gather_tokens, token_diversity
 from mmimg2vec.registry import MODELS
 
 
@@ -45,24 +40,20 @@ class TokenAlignmentHead(BaseModule):
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         if supervision not in SUPERVISIONS:
-            raise UserError(
-                f'head.supervision={supervision!r}: choose one of {", ".join(map(repr, SUPERVISIONS))}'
-            )
+            raise UserError(f'head.supervision={supervision!r}: choose one of {", ".join(map(repr, SUPERVISIONS))}')
         if class_token and not pooled_channels:
             raise UserError(
                 'head.class_token=True, but the target generator gives no feature of the whole image; set '
                 'head.class_token=False'
             )
-        self.loss_module = MODELS.build(
-            dict(type='mmimg2vec.CosineFeatureLoss') if loss is None else loss
-        )
+        self.loss_module = MODELS.build(dict(type='mmimg2vec.CosineFeatureLoss') if loss is None else loss)
         self.pooled_channels = pooled_channels
         self.supervision = supervision
         self.class_token = class_token
 
-    def positions(self, mask: Tensor, num_hidden: int, token_rank: Tensor | None = None) -> Tensor:
+    def positions(self, mask: Tensor, num_masked: int, token_rank: Tensor | None = None) -> Tensor:
         """Patches to predict ``(B, P)``; see :func:`~mmimg2vec.models.utils.compared_positions`."""
-        return compared_positions(mask, num_hidden, self.supervision)
+        return compared_positions(mask, num_masked, self.supervision)
 
     def loss(
         self,

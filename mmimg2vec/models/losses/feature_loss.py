@@ -26,7 +26,7 @@ class SmoothL1FeatureLoss(nn.Module):
     """Smooth L1 averaged over features and channels (data2vec, arXiv 2202.03555, section 3.3).
 
     Args:
-        beta: Error at which the square turns into the absolute value, in units of the (normalised) target.
+        beta: Error at which the square turns into the absolute value, in units of the (normalized) target.
 
     Raises:
         UserError: ``beta`` is not positive.
@@ -35,9 +35,7 @@ class SmoothL1FeatureLoss(nn.Module):
     def __init__(self, beta: float = 1.0) -> None:
         super().__init__()
         if beta <= 0:
-            raise UserError(
-                f'SmoothL1FeatureLoss: beta={beta} has to be positive; 0 is the L1 loss'
-            )
+            raise UserError(f'SmoothL1FeatureLoss: beta={beta} has to be positive; 0 is the L1 loss')
         self.beta = beta
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:

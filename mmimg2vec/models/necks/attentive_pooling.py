@@ -7,8 +7,8 @@ from mmengine.model import BaseModule
 from mmengine.model.weight_init import trunc_normal_
 from torch import Tensor, nn
 
+from mmimg2vec.models.layers.cross_attention import EPS, CrossAttention
 from mmimg2vec.models.utils import check_heads
-from mmimg2vec.models.utils.cross_attention import EPS, CrossAttention
 from mmimg2vec.registry import MODELS
 
 
@@ -51,7 +51,7 @@ class AttentivePooling(BaseModule):
         self.bn = nn.BatchNorm1d(in_channels, affine=False, eps=EPS)
 
     def init_weights(self) -> None:
-        """Initialise the query as a token, the linear layers by ``init_cfg``."""
+        """Initialize the query as a token, the linear layers by ``init_cfg``."""
         super().init_weights()
         trunc_normal_(self.query_token, std=0.02)
 

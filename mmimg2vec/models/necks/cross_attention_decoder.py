@@ -93,35 +93,31 @@ class CrossAttentionDecoder(BaseModule):
         self.grid = tuple(grid)
         self.embed = nn.Linear(in_channels, embed_dims)
         self.query_token = nn.Parameter(torch.zeros(1, 1, embed_dims))
-        self.register_buffer(
-            'position_embedding', sincos_position_embedding(self.grid, embed_dims), persistent=False
-        )
+        self.register_buffer('position_embedding', sincos_position_embedding(self.grid, embed_dims), persistent=False)
         self.memory_norm = nn.LayerNorm(embed_dims, eps=1e-6)
-        self.blocks = nn.ModuleList(
-            CrossAttentionBlock(embed_dims, num_heads, mlp_ratio) for _ in range(depth)
-        )
+        self.blocks = nn.ModuleList(CrossAttentionBlock(embed_dims, num_heads, mlp_ratio) for _ in range(depth))
         self.norm = nn.LayerNorm(embed_dims, eps=1e-6)
         self.pred = nn.Linear(embed_dims, out_channels)
 
     def init_weights(self) -> None:
-        """Initialise the query token as MAE's mask token; the rest follows the algorithm's ``init_cfg``."""
+        """Initialize the query token as MAE's mask token; the rest follows the algorithm's ``init_cfg``."""
         super().init_weights()
         nn.init.normal_(self.query_token, std=0.02)
 
-    def forward(self, latents: Tensor, mask: Tensor, positions: Tensor, num_hidden: int) -> Tensor:
+    def forward(self, latents: Tensor, mask: Tensor, positions: Tensor, num_masked: int) -> Tensor:
         """Predict the target features at the given positions.
 
         Args:
             latents: ``(B, 1 + V, in_channels)``: class token, visible patches in raster order.
-            mask: ``(B, L)`` bool, ``True`` = hidden.
+            mask: ``(B, L)`` bool, ``True`` = masked.
             positions: ``(B, P)`` raster indices of the patches to predict.
-            num_hidden: Hidden patches per sample.
+            num_masked: Masked patches per sample.
 
         Returns:
             ``(B, P, out_channels)``.
         """
         table = self.position_embedding
-        visible, _ = split_indices(mask, num_hidden)
+        visible, _ = split_indices(mask, num_masked)
         # The class token's position embedding is zero, so only the patches get one.
         memory = self.embed(latents)
         where = gather_tokens(table[:, 1:], visible)

@@ -34,9 +34,7 @@ class MultiLevelFusion(BaseModule):
             raise UserError(
                 f'fusion.blocks={self.blocks}: name two or more blocks in ascending order, or set fusion=None'
             )
-        self.proj_layers = nn.ModuleList(
-            nn.Linear(embed_dims, embed_dims) for _ in self.blocks[:-1]
-        )
+        self.proj_layers = nn.ModuleList(nn.Linear(embed_dims, embed_dims) for _ in self.blocks[:-1])
         self.proj_weights = nn.Parameter(torch.ones(len(self.blocks), 1, 1, 1))
 
     @property

@@ -1,4 +1,4 @@
-"""CAE v2's latent regressor: the tokens of hidden patches, regressed from those of the visible ones."""
+"""CAE v2's latent regressor: the tokens of masked patches, regressed from those of the visible ones."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from mmengine.model import BaseModule
 from mmpretrain.models.utils import LayerScale
 from torch import Tensor, nn
 
+from mmimg2vec.models.layers.cross_attention import EPS, CrossAttention
 from mmimg2vec.models.utils import (
     check_heads,
     gather_tokens,
     sincos_position_embedding,
     split_indices,
 )
-from mmimg2vec.models.utils.cross_attention import EPS, CrossAttention
 from mmimg2vec.registry import MODELS
 
 
 class RegressorBlock(CrossAttention):
-    """Cross-attention and MLP on the hidden tokens, as CAE v2's official code has them.
+    """Cross-attention and MLP on the masked tokens, as CAE v2's official code has them.
 
-    The residual around the MLP starts from the *normalised* tokens, and the hidden tokens are among the keys and values.
+    The residual around the MLP starts from the *normalized* tokens, and the masked tokens are among the keys and values.
 
     Args:
         dims: Width of the tokens.
@@ -51,13 +51,13 @@ class RegressorBlock(CrossAttention):
             self.gamma2.requires_grad_(False)
 
     def forward(self, x: Tensor, visible: Tensor, place: Tensor, context_place: Tensor) -> Tensor:
-        """Update the hidden tokens.
+        """Update the masked tokens.
 
         Args:
-            x: Hidden tokens ``(B, M, C)``.
+            x: Masked tokens ``(B, M, C)``.
             visible: Visible tokens ``(B, V, C)``.
-            place: Position embeddings of the hidden tokens ``(B, M, C)``.
-            context_place: Those of visible and hidden tokens ``(B, V + M, C)``.
+            place: Position embeddings of the masked tokens ``(B, M, C)``.
+            context_place: Those of visible and masked tokens ``(B, V + M, C)``.
 
         Returns:
             ``(B, M, C)``.
@@ -71,7 +71,7 @@ class RegressorBlock(CrossAttention):
 
 @MODELS.register_module()
 class LatentRegressor(BaseModule):
-    """Predicts target features of hidden patches, of visible ones and of the class token (CAE v2, arXiv 2211.09799).
+    """Predicts target features of masked patches, of visible ones and of the class token (CAE v2, arXiv 2211.09799).
 
     ::
 
@@ -137,12 +137,12 @@ class LatentRegressor(BaseModule):
         self.pred = nn.Linear(embed_dims, out_channels)
 
     def init_weights(self) -> None:
-        """Initialise the mask token as MAE's; the rest follows the algorithm's ``init_cfg``."""
+        """Initialize the mask token as MAE's; the rest follows the algorithm's ``init_cfg``."""
         super().init_weights()
         nn.init.normal_(self.mask_token, std=0.02)
 
     def freeze_regressor(self) -> None:
-        """Take what regresses hidden tokens out of training, for a loss on visible tokens alone.
+        """Take what regresses masked tokens out of training, for a loss on visible tokens alone.
 
         Parameters that never get a gradient would make DDP wait for it.
         """
@@ -154,26 +154,26 @@ class LatentRegressor(BaseModule):
         latents: Tensor,
         mask: Tensor,
         positions: Tensor,
-        num_hidden: int,
+        num_masked: int,
         regress: bool = True,
     ) -> Tensor:
         """Predict the target features at the given positions.
 
         Args:
             latents: ``(B, 1 + V, in_channels)``: class token, visible patches in raster order.
-            mask: ``(B, L)`` bool, ``True`` = hidden.
+            mask: ``(B, L)`` bool, ``True`` = masked.
             positions: ``(B, P)`` raster indices of the patches to predict.
-            num_hidden: Hidden patches per sample.
+            num_masked: Masked patches per sample.
             regress: False saves the blocks, where none of the positions is hidden.
 
         Returns:
             ``(B, P, out_channels)``.
         """
-        visible_index, hidden_index = split_indices(mask, num_hidden)
-        order = torch.cat((visible_index, hidden_index), dim=1)
+        visible_index, masked_index = split_indices(mask, num_masked)
+        order = torch.cat((visible_index, masked_index), dim=1)
         tokens = self.embed(latents[:, 1:])
         if regress:
-            tokens = torch.cat((tokens, self._regress(tokens, order, hidden_index)), dim=1)
+            tokens = torch.cat((tokens, self._regress(tokens, order, masked_index)), dim=1)
         # Where in [visible, hidden] each asked patch stands.
         where = order.argsort(dim=1).gather(1, positions)
         return self.pred(self.norm(gather_tokens(tokens, where)))
@@ -182,10 +182,10 @@ class LatentRegressor(BaseModule):
         """Predict the target's class token: ``(B, 1 + V, in_channels)`` -> ``(B, out_channels)``."""
         return self.pred(self.norm(self.embed(latents[:, 0])))
 
-    def _regress(self, visible: Tensor, order: Tensor, hidden_index: Tensor) -> Tensor:
+    def _regress(self, visible: Tensor, order: Tensor, masked_index: Tensor) -> Tensor:
         context_place = gather_tokens(self.position_embedding, order)
         place = context_place[:, visible.shape[1] :]
-        x = self.mask_token.expand(*hidden_index.shape, -1)
+        x = self.mask_token.expand(*masked_index.shape, -1)
         for block in self.blocks:
             x = block(x, visible, place, context_place)
         return x

@@ -14,7 +14,7 @@ from mmimg2vec.registry import MODELS
 class SelfAttentionDecoder(MAEPretrainDecoder):
     """``mmpretrain.MAEPretrainDecoder`` behind the project's neck contract.
 
-    Mask tokens fill the hidden positions and self-attention runs over all tokens; predictions at the asked
+    Mask tokens fill the masked positions and self-attention runs over all tokens; predictions at the asked
     positions are gathered at the end. Slower than :class:`CrossAttentionDecoder`, and kept to compare with.
 
     Args:
@@ -55,14 +55,14 @@ class SelfAttentionDecoder(MAEPretrainDecoder):
         )
 
     def init_weights(self) -> None:
-        """Initialise as MAE, with a position table that also fits grids that are not square."""
+        """Initialize as MAE, with a position table that also fits grids that are not square."""
         # Not the parent's own: it derives a square grid from the number of patches.
         super(MAEPretrainDecoder, self).init_weights()
         torch.nn.init.normal_(self.mask_token, std=0.02)
         dims = self.decoder_pos_embed.shape[-1]
         self.decoder_pos_embed.data.copy_(sincos_position_embedding(self.grid, dims))
 
-    def forward(self, latents: Tensor, mask: Tensor, positions: Tensor, num_hidden: int) -> Tensor:
+    def forward(self, latents: Tensor, mask: Tensor, positions: Tensor, num_masked: int) -> Tensor:
         """Predict the target features at the given positions; arguments as :class:`CrossAttentionDecoder`."""
         # Where each patch stands in [visible in raster order, hidden in raster order].
         restore = mask.int().argsort(dim=1, stable=True).argsort(dim=1)

@@ -60,9 +60,7 @@ class SimpleFeaturePyramid(BaseModule):
                 f'num_outs={num_outs} of SimpleFeaturePyramid is less than its {len(scales)} scales; raise it'
             )
         self.num_extra = num_outs - len(scales)
-        self.levels = nn.ModuleList(
-            _level(in_channels, out_channels, scale, norm_cfg) for scale in scales
-        )
+        self.levels = nn.ModuleList(_level(in_channels, out_channels, scale, norm_cfg) for scale in scales)
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Build the pyramid.

@@ -12,19 +12,19 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mmimg2vec.checkpoint.fill import fill_module, fingerprint
 from mmimg2vec.errors import UserError
 from mmimg2vec.models.target_generators.base import TargetGenerator, TargetLayout, freeze
-from mmimg2vec.models.target_generators.normalisation import NORMALISATIONS, normalise
-from mmimg2vec.models.target_generators.outline import Outline, outline_teacher
-from mmimg2vec.models.target_generators.run_teacher import teacher_from_run
-from mmimg2vec.models.target_generators.teacher import (
+from mmimg2vec.models.target_generators.normalization import NORMALIZATIONS, normalize
+from mmimg2vec.models.teachers.from_checkpoint import teacher_from_checkpoint
+from mmimg2vec.models.teachers.network import (
     build_teacher,
     check_features,
     fold_batchnorm,
     read_features,
 )
+from mmimg2vec.models.teachers.spec import TeacherSpec, inspect_teacher
 from mmimg2vec.models.utils import map_to_tokens
-from mmimg2vec.models.utils.weights import fill_module, fingerprint
 from mmimg2vec.registry import MODELS
 
 
@@ -35,13 +35,13 @@ class BackboneTargetGenerator(TargetGenerator):
     ::
 
         images -> RGB channels -> teacher's mean/std -> [input_size] -> teacher -> map (B, C, h, w) or tokens
-               -> [resample] -> [smooth] -> tokens (B, L, C) -> normalisation -> {'tokens', 'pooled'}
+               -> [resample] -> [smooth] -> tokens (B, L, C) -> normalization -> {'tokens', 'pooled'}
 
     The last of the backbone's outputs is the target; an earlier stage is asked for with the backbone's own options
     (``num_stages=3, out_indices=(2,)`` of a ResNet). Three ways bring its map onto the student's grid: ``output_stride``
     (a ResNet's last stages dilated, exactly), ``input_size`` (the teacher sees the image at another size) and
     ``resample``. The pooled feature is the class token where the teacher has one, else the mean of the map. What was
-    worked out, normalisation included, stands in the log when the model is built.
+    worked out, normalization included, stands in the log when the model is built.
 
     Args:
         teacher: Config of the backbone, with its scope: ``type='mmpretrain.ResNet'`` or another of mmpretrain,
@@ -55,12 +55,12 @@ class BackboneTargetGenerator(TargetGenerator):
             size; a network that takes its own size only gets that.
         resample: How a map of another grid is brought onto the student's: ``'bilinear'`` (upsampling), ``'area'``
             (averages) or None, where such a teacher is an error.
-        smooth: Mean over so many x so many neighbouring tokens of the student's grid, an odd number; 1 leaves them as
+        smooth: Mean over so many x so many neighboring tokens of the student's grid, an odd number; 1 leaves them as
             they are. It lowers token diversity and nothing else: for experiments (the project's choice).
-        normalisation: Of the targets: ``'none'``, ``'layer'``, ``'batch'`` or ``'whiten'``; see
-            :func:`~mmimg2vec.models.target_generators.normalisation.normalise`. The pooled feature is whitened per
+        normalization: Of the targets: ``'none'``, ``'layer'``, ``'batch'`` or ``'whiten'``; see
+            :func:`~mmimg2vec.models.target_generators.normalization.normalize`. The pooled feature is whitened per
             channel only, as a batch holds too few images for more. Default: the project's choice.
-        mean: The teacher's own mean of RGB, in grey levels 0 to 255. None: what the network says, else ImageNet's.
+        mean: The teacher's own mean of RGB, in gray levels 0 to 255. None: what the network says, else ImageNet's.
         std: The teacher's own standard deviation, likewise.
         rgb_channels: Which of the student's channels are red, green and blue. None: the three there are, or a
             single one three times, or the first three of more (after the preprocessor's ``to_rgb``).
@@ -81,7 +81,7 @@ class BackboneTargetGenerator(TargetGenerator):
         input_size: int | tuple[int, int] | None = None,
         resample: str | None = None,
         smooth: int = 1,
-        normalisation: str = 'layer',
+        normalization: str = 'layer',
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         rgb_channels: Sequence[int] | None = None,
@@ -92,13 +92,11 @@ class BackboneTargetGenerator(TargetGenerator):
     ) -> None:
         super().__init__()
         if isinstance(teacher, str):
-            found = teacher_from_run(teacher)
+            found = teacher_from_checkpoint(teacher)
             teacher = found['teacher']
             mean, std = (found.get('mean'), found.get('std')) if mean is None else (mean, std)
         if (mean is None) != (std is None):
-            raise UserError(
-                'target_generator: give mean and std of the teacher together, or neither'
-            )
+            raise UserError('target_generator: give mean and std of the teacher together, or neither')
         self.teacher_cfg = dict(teacher)
         self.weights_cfg = self.teacher_cfg.pop('init_cfg', None)
         if (self.weights_cfg is None) == (random_weights is None):
@@ -107,10 +105,8 @@ class BackboneTargetGenerator(TargetGenerator):
                 'or random_weights=SEED'
             )
         if self.weights_cfg is not None and not dict(self.weights_cfg).get('checkpoint'):
-            raise UserError(
-                "the teacher's init_cfg names no file: init_cfg=dict(type='Pretrained', checkpoint=...)"
-            )
-        _choose('normalisation', normalisation, NORMALISATIONS)
+            raise UserError("the teacher's init_cfg names no file: init_cfg=dict(type='Pretrained', checkpoint=...)")
+        _choose('normalization', normalization, NORMALIZATIONS)
         _choose('resample', resample, (None, 'bilinear', 'area'))
         _choose('dtype', dtype, ('float32', 'bfloat16', 'float16'))
         if smooth < 1 or smooth % 2 == 0:
@@ -119,23 +115,21 @@ class BackboneTargetGenerator(TargetGenerator):
         self.output_stride = output_stride
         self.input_size = (input_size, input_size) if isinstance(input_size, int) else input_size
         self.resample = resample
-        self.normalisation = normalisation
+        self.normalization = normalization
         self.rgb_channels = None if rgb_channels is None else tuple(rgb_channels)
         self.random_weights = random_weights
         self.dtype = getattr(torch, dtype)
         self.fold_batchnorm = fold_batchnorm
         self.compile_teacher = compile
         self.mean_and_std = None if mean is None else (tuple(mean), tuple(std))
-        self.outline: Outline | None = None
+        self.spec: TeacherSpec | None = None
         self.teacher: nn.Module | None = None
         self.patch_size: tuple[int, int] | None = None
         self.img_size: tuple[int, int] | None = None
         self._fingerprint: str | None = None
 
-    def connect(
-        self, patch_size: tuple[int, int], in_channels: int, mean: Tensor | None, std: Tensor | None
-    ) -> None:
-        """Take note of the student's patches and normalisation; see the base class.
+    def connect(self, patch_size: tuple[int, int], in_channels: int, mean: Tensor | None, std: Tensor | None) -> None:
+        """Take note of the student's patches and normalization; see the base class.
 
         Raises:
             UserError: No rule makes RGB of the student's channels.
@@ -153,12 +147,12 @@ class BackboneTargetGenerator(TargetGenerator):
         self.student_std = torch.ones(in_channels) if std is None else std.flatten()
 
     def describe(self, img_size: tuple[int, int]) -> TargetLayout:
-        """Grid, widths, image size and normalisation, worked out without weights; see the base class."""
+        """Grid, widths, image size and normalization, worked out without weights; see the base class."""
         self.img_size = tuple(img_size)
         wanted = self._student_grid(*self.img_size)
         # A grid that will be resampled, or dilated, is not reached by another size of the images.
         adapts = self.resample is None and self.output_stride is None
-        outline = outline_teacher(
+        spec = inspect_teacher(
             self._build,
             self.input_size or self.img_size,
             wanted if adapts else None,
@@ -166,8 +160,8 @@ class BackboneTargetGenerator(TargetGenerator):
         )
         if self.mean_and_std is not None:
             mean, std = self.mean_and_std
-            outline = replace(outline, mean=mean, std=std, known_from='the config')
-        self.outline, size, grid = outline, outline.size, outline.grid
+            spec = replace(spec, mean=mean, std=std, known_from='the config')
+        self.spec, size, grid = spec, spec.size, spec.grid
         if self.output_stride and grid != tuple(math.ceil(n / self.output_stride) for n in size):
             raise UserError(
                 f'target_generator.output_stride={self.output_stride} cannot be reached: dilated, the teacher gives '
@@ -180,9 +174,9 @@ class BackboneTargetGenerator(TargetGenerator):
                 f'student has {wanted[0]} x {wanted[1]}; set target_generator.output_stride (ResNet), '
                 "target_generator.input_size, or target_generator.resample='bilinear'"
             )
-        self._set_normalisation(outline.mean, outline.std)
-        print_log(f'Teacher {outline}', logger='current')
-        return TargetLayout(wanted, outline.channels, outline.pooled_channels)
+        self._set_normalization(spec.mean, spec.std)
+        print_log(f'Teacher {spec}', logger='current')
+        return TargetLayout(wanted, spec.channels, spec.pooled_channels)
 
     def load(self) -> None:
         """Build and fill the teacher, check it on one image, fold, freeze; a second call does nothing.
@@ -195,9 +189,7 @@ class BackboneTargetGenerator(TargetGenerator):
         teacher = self._build()
         if self.weights_cfg is not None:
             fill_module(
-                getattr(
-                    teacher, 'network', teacher
-                ),  # names in a file are those of the library's network
+                getattr(teacher, 'network', teacher),  # names in a file are those of the library's network
                 self.weights_cfg['checkpoint'],
                 self.weights_cfg.get('prefix'),
                 self.weights_cfg.get('sha256'),
@@ -205,10 +197,10 @@ class BackboneTargetGenerator(TargetGenerator):
             )
         self._fingerprint = fingerprint(teacher)
         if self.fold_batchnorm:
-            teacher = fold_batchnorm(teacher, self._probe_image())
+            teacher = fold_batchnorm(teacher, self._test_image())
         teacher = freeze(teacher)
         teacher.to(self._probe.device, self.dtype, memory_format=torch.channels_last)
-        check_features(teacher, self._probe_image(self._probe.device).to(self.dtype))
+        check_features(teacher, self._test_image(self._probe.device).to(self.dtype))
         if self.compile_teacher:
             teacher.compile()
         self.teacher = teacher
@@ -231,24 +223,24 @@ class BackboneTargetGenerator(TargetGenerator):
                 tokens = self._resample(tokens, grid, wanted)
             if self.smooth > 1:
                 tokens = self._average(tokens, wanted)
-            pooled_kind = 'batch' if self.normalisation == 'whiten' else self.normalisation
+            pooled_kind = 'batch' if self.normalization == 'whiten' else self.normalization
             return {
-                'tokens': normalise(tokens, self.normalisation),
-                'pooled': normalise(pooled, pooled_kind),
+                'tokens': normalize(tokens, self.normalization),
+                'pooled': normalize(pooled, pooled_kind),
             }
 
     def _build(self) -> nn.Module:
         return build_teacher(self.teacher_cfg, self.random_weights, self.output_stride)
 
-    def _probe_image(self, device: torch.device | str = 'cpu') -> Tensor:
+    def _test_image(self, device: torch.device | str = 'cpu') -> Tensor:
         """One noisy image of the teacher's input size, always the same."""
         generator = torch.Generator().manual_seed(0)
-        return torch.randn(1, 3, *self.outline.size, generator=generator).to(device)
+        return torch.randn(1, 3, *self.spec.size, generator=generator).to(device)
 
-    def _set_normalisation(self, mean: Sequence[float], std: Sequence[float]) -> None:
+    def _set_normalization(self, mean: Sequence[float], std: Sequence[float]) -> None:
         index, device = torch.tensor(self.channels), self._probe.device
         mean, std = torch.tensor(mean), torch.tensor(std)
-        # x * std_s + mean_s are grey levels; minus mean_t, over std_t is what the teacher was trained on.
+        # x * std_s + mean_s are gray levels; minus mean_t, over std_t is what the teacher was trained on.
         scale = self.student_std.to(index.device)[index] / std
         shift = (self.student_mean.to(index.device)[index] - mean) / std
         self.register_buffer('scale', scale.view(1, 3, 1, 1).to(device), persistent=False)
@@ -259,7 +251,7 @@ class BackboneTargetGenerator(TargetGenerator):
         given = tuple(images.shape[-2:])
         images = images.float() if self.all_channels else images[:, self.channel_index].float()
         images = images * self.scale + self.shift
-        size = self.outline.size
+        size = self.spec.size
         if given != size and (self.input_size is not None or size != self.img_size):
             images = F.interpolate(images, size, mode='bicubic', align_corners=False)
         return images.to(self.dtype, memory_format=torch.channels_last)
@@ -269,12 +261,10 @@ class BackboneTargetGenerator(TargetGenerator):
 
     def _resample(self, tokens: Tensor, grid: tuple[int, int], wanted: tuple[int, int]) -> Tensor:
         options = {} if self.resample == 'area' else {'align_corners': False}
-        return map_to_tokens(
-            F.interpolate(_to_map(tokens, grid), wanted, mode=self.resample, **options)
-        )
+        return map_to_tokens(F.interpolate(_to_map(tokens, grid), wanted, mode=self.resample, **options))
 
     def _average(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
-        # At the border over the neighbours that there are.
+        # At the border over the neighbors that there are.
         options = dict(stride=1, padding=self.smooth // 2, count_include_pad=False)
         return map_to_tokens(F.avg_pool2d(_to_map(tokens, grid), self.smooth, **options))
 
@@ -286,6 +276,4 @@ def _to_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
 
 def _choose(name: str, value: object, choices: tuple) -> None:
     if value not in choices:
-        raise UserError(
-            f'target_generator.{name}={value!r}: choose one of {", ".join(map(repr, choices))}'
-        )
+        raise UserError(f'target_generator.{name}={value!r}: choose one of {", ".join(map(repr, choices))}')

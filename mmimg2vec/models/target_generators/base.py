@@ -45,7 +45,7 @@ class TargetGenerator(BaseModule, metaclass=ABCMeta):
         """Targets of a batch.
 
         Args:
-            images: ``(B, C, H, W)`` as the student gets them, unmasked, normalised by the student's preprocessor.
+            images: ``(B, C, H, W)`` as the student gets them, unmasked, normalized by the student's preprocessor.
 
         Returns:
             ``tokens``: ``(B, L, channels)`` on the student's grid, raster order; ``pooled``: ``(B, channels)`` for
@@ -60,22 +60,20 @@ class TargetGenerator(BaseModule, metaclass=ABCMeta):
             UserError: The target's grid cannot be matched with the student's.
         """
 
-    def connect(
-        self, patch_size: tuple[int, int], in_channels: int, mean: Tensor | None, std: Tensor | None
-    ) -> None:
+    def connect(self, patch_size: tuple[int, int], in_channels: int, mean: Tensor | None, std: Tensor | None) -> None:
         """Tell the generator about the student, once, when the algorithm is built.
 
         Args:
             patch_size: The student's patch in pixels (height, width).
             in_channels: Channels of the student's images.
-            mean: ``(in_channels,)`` mean that the student's preprocessor subtracted, in grey levels; None: nothing.
+            mean: ``(in_channels,)`` mean that the student's preprocessor subtracted, in gray levels; None: nothing.
             std: Likewise, what it divided by.
         """
 
     def load(self) -> None:
         """Load the weights where that has not been done.
 
-        The model calls it at its initialisation, before training starts, so that a mistake shows then; else the first
+        The model calls it at its initialization, before training starts, so that a mistake shows then; else the first
         forward does. A model that only extracts features never loads them.
         """
 
@@ -85,7 +83,7 @@ class TargetGenerator(BaseModule, metaclass=ABCMeta):
         return None
 
     def init_weights(self) -> None:
-        """Do nothing: the model calls :meth:`load` once its own parts are initialised."""
+        """Do nothing: the model calls :meth:`load` once its own parts are initialized."""
 
     def train(self, mode: bool = True) -> TargetGenerator:
         """Stay in eval mode: a BatchNorm teacher in train mode would change with every batch."""
@@ -96,7 +94,7 @@ class TargetGenerator(BaseModule, metaclass=ABCMeta):
         return self
 
     def apply(self, fn: Callable) -> TargetGenerator:
-        """Let no initialiser of the model reach the weights."""
+        """Let no initializer of the model reach the weights."""
         return self
 
     def _apply(self, fn: Callable, recurse: bool = True) -> TargetGenerator:

@@ -8,7 +8,7 @@ from typing import Any
 from mmimg2vec.models.target_generators.backbone import BackboneTargetGenerator
 from mmimg2vec.registry import MODELS
 
-# Of CLIP's own preprocessing, in grey levels.
+# Of CLIP's own preprocessing, in gray levels.
 CLIP_MEAN = (0.48145466 * 255, 0.4578275 * 255, 0.40821073 * 255)
 CLIP_STD = (0.26862954 * 255, 0.26130258 * 255, 0.27577711 * 255)
 
@@ -24,8 +24,8 @@ class CLIPTargetGenerator(BackboneTargetGenerator):
         teacher: Arguments of :class:`CLIPVisionTower` (``arch``, ``patch_size``, ``img_size`` that its position
             embedding is for, ``out_channels``, ``activation``), and ``init_cfg=dict(type='Pretrained',
             checkpoint=..., sha256=...)``; the SHA-256 is verified when given.
-        normalisation: As :class:`BackboneTargetGenerator`; none by default.
-        mean: CLIP's own mean of RGB, in grey levels.
+        normalization: As :class:`BackboneTargetGenerator`; none by default.
+        mean: CLIP's own mean of RGB, in gray levels.
         std: CLIP's own standard deviation, likewise.
         **kwargs: As :class:`BackboneTargetGenerator`: ``input_size``, ``resample``, ``dtype``, ``random_weights``, ...
 
@@ -36,7 +36,7 @@ class CLIPTargetGenerator(BackboneTargetGenerator):
     def __init__(
         self,
         teacher: dict[str, Any],
-        normalisation: str = 'none',
+        normalization: str = 'none',
         mean: Sequence[float] = CLIP_MEAN,
         std: Sequence[float] = CLIP_STD,
         **kwargs: Any,
@@ -47,7 +47,7 @@ class CLIPTargetGenerator(BackboneTargetGenerator):
             teacher['init_cfg'] = {'prefix': '', **teacher['init_cfg']}
         super().__init__(
             teacher,
-            normalisation=normalisation,
+            normalization=normalization,
             mean=mean,
             std=std,
             **{'fold_batchnorm': False, **kwargs},  # there is no BatchNorm in it

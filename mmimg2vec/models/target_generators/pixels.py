@@ -13,13 +13,13 @@ from mmimg2vec.registry import MODELS
 
 @MODELS.register_module()
 class PixelTargetGenerator(TargetGenerator):
-    """The pixels of each patch, as ``mmpretrain.MAEPretrainHead`` cuts and normalises them.
+    """The pixels of each patch, as ``mmpretrain.MAEPretrainHead`` cuts and normalizes them.
 
     Source: MAE (arXiv 2111.06377, section 3). There are no weights and there is no feature of the whole image. A token
     holds its patch row by row, the channels of a pixel side by side.
 
     Args:
-        norm_pix: Normalise each patch by its own mean and standard deviation, as MAE and MFF do; else the values are
+        norm_pix: Normalize each patch by its own mean and standard deviation, as MAE and MFF do; else the values are
             those of the student's preprocessor.
     """
 
@@ -27,9 +27,7 @@ class PixelTargetGenerator(TargetGenerator):
         super().__init__()
         self.norm_pix = norm_pix
 
-    def connect(
-        self, patch_size: tuple[int, int], in_channels: int, mean: Tensor | None, std: Tensor | None
-    ) -> None:
+    def connect(self, patch_size: tuple[int, int], in_channels: int, mean: Tensor | None, std: Tensor | None) -> None:
         """Tell the generator about the student; arguments as :meth:`TargetGenerator.connect`.
 
         Raises:
@@ -37,9 +35,7 @@ class PixelTargetGenerator(TargetGenerator):
         """
         height, width = patch_size
         if height != width:
-            raise UserError(
-                f'pixel targets need square patches, but model.backbone.patch_size is {(height, width)}'
-            )
+            raise UserError(f'pixel targets need square patches, but model.backbone.patch_size is {(height, width)}')
         self.pixels = MAEPretrainHead(
             loss=dict(type='mmpretrain.PixelReconstructionLoss', criterion='L2'),  # not used here
             norm_pix=self.norm_pix,
@@ -54,9 +50,7 @@ class PixelTargetGenerator(TargetGenerator):
             UserError: The images are not square, which mmpretrain's head takes for granted.
         """
         if img_size[0] != img_size[1]:
-            raise UserError(
-                f'pixel targets need square images, but model.backbone.img_size is {tuple(img_size)}'
-            )
+            raise UserError(f'pixel targets need square images, but model.backbone.img_size is {tuple(img_size)}')
         patch = self.pixels.patch_size
         side = img_size[0] // patch
         return TargetLayout((side, side), patch**2 * self.pixels.in_channels, 0)

@@ -1,4 +1,3 @@
-from mmimg2vec.models.utils.atrous import dilate_stages, stage_stride
 from mmimg2vec.models.utils.diversity import token_diversity
 from mmimg2vec.models.utils.tokens import (
     SUPERVISIONS,
@@ -6,7 +5,7 @@ from mmimg2vec.models.utils.tokens import (
     check_mask,
     compared_positions,
     count_compared,
-    count_hidden,
+    count_masked,
     gather_tokens,
     map_to_tokens,
     sincos_position_embedding,
@@ -19,12 +18,10 @@ __all__ = [
     'check_mask',
     'compared_positions',
     'count_compared',
-    'count_hidden',
-    'dilate_stages',
+    'count_masked',
     'gather_tokens',
     'map_to_tokens',
     'sincos_position_embedding',
     'split_indices',
-    'stage_stride',
     'token_diversity',
 ]

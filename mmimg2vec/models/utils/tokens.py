@@ -1,7 +1,7 @@
 """Bookkeeping on masked tokens: pure functions.
 
-Tokens are ``(B, L, C)`` with the patches in raster order. A mask is bool ``(B, L)``, ``True`` = hidden, with the
-same count ``num_hidden`` in every sample; functions take that count as an int, because reading it from a mask on the
+Tokens are ``(B, L, C)`` with the patches in raster order. A mask is bool ``(B, L)``, ``True`` = masked, with the
+same count ``num_masked`` in every sample; functions take that count as an int, because reading it from a mask on the
 GPU would make the host wait for the device.
 """
 
@@ -18,22 +18,18 @@ from mmimg2vec.errors import UserError
 SUPERVISIONS = ('masked', 'visible', 'all')
 
 
-def count_hidden(mask: Tensor) -> int:
-    """Hidden patches per sample, read from the mask (waits for the device when the mask is on one).
+def count_masked(mask: Tensor) -> int:
+    """Masked patches per sample, read from the mask (waits for the device when the mask is on one).
 
     Args:
-        mask: ``(B, L)`` bool, ``True`` = hidden.
+        mask: ``(B, L)`` bool, ``True`` = masked.
 
     Raises:
-        UserError: It has another form, or the samples hide different counts: hidden patches would be taken for visible.
+        UserError: It has another form, or the samples hide different counts: masked patches would be taken for visible.
     """
     if not isinstance(mask, Tensor) or mask.ndim != 2 or mask.dtype != torch.bool:
-        found = (
-            f'{mask.dtype} {tuple(mask.shape)}' if isinstance(mask, Tensor) else type(mask).__name__
-        )
-        raise UserError(
-            f'the mask of a batch is {found}; it has to be a bool tensor (images, patches)'
-        )
+        found = f'{mask.dtype} {tuple(mask.shape)}' if isinstance(mask, Tensor) else type(mask).__name__
+        raise UserError(f'the mask of a batch is {found}; it has to be a bool tensor (images, patches)')
     counts = mask.sum(dim=1)
     if counts.min() != counts.max():
         raise UserError(
@@ -65,18 +61,18 @@ def check_mask(mask: Tensor, images: int, grid: tuple[int, int]) -> None:
         )
 
 
-def split_indices(mask: Tensor, num_hidden: int) -> tuple[Tensor, Tensor]:
-    """Raster indices of the visible and of the hidden patches.
+def split_indices(mask: Tensor, num_masked: int) -> tuple[Tensor, Tensor]:
+    """Raster indices of the visible and of the masked patches.
 
     Args:
-        mask: ``(B, L)`` bool, ``True`` = hidden.
-        num_hidden: Hidden patches in every sample.
+        mask: ``(B, L)`` bool, ``True`` = masked.
+        num_masked: Masked patches in every sample.
 
     Returns:
-        ``(B, L - num_hidden)`` and ``(B, num_hidden)`` indices, each in raster order.
+        ``(B, L - num_masked)`` and ``(B, num_masked)`` indices, each in raster order.
     """
     order = mask.int().argsort(dim=1, stable=True)
-    return order[:, : mask.shape[1] - num_hidden], order[:, mask.shape[1] - num_hidden :]
+    return order[:, : mask.shape[1] - num_masked], order[:, mask.shape[1] - num_masked :]
 
 
 def gather_tokens(tokens: Tensor, index: Tensor) -> Tensor:
@@ -85,11 +81,11 @@ def gather_tokens(tokens: Tensor, index: Tensor) -> Tensor:
     return tokens.gather(1, index.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
 
 
-def count_compared(num_tokens: int, num_hidden: int, supervision: str, share: float) -> int:
+def count_compared(num_tokens: int, num_masked: int, supervision: str, share: float) -> int:
     """Number of patches compared per sample; see :func:`compared_positions`."""
     candidates = {
-        'masked': num_hidden,
-        'visible': num_tokens - num_hidden,
+        'masked': num_masked,
+        'visible': num_tokens - num_masked,
         'all': num_tokens,
     }[supervision]
     return math.ceil(share * candidates)
@@ -97,7 +93,7 @@ def count_compared(num_tokens: int, num_hidden: int, supervision: str, share: fl
 
 def compared_positions(
     mask: Tensor,
-    num_hidden: int,
+    num_masked: int,
     supervision: str = 'masked',
     share: float = 1.0,
     token_rank: Tensor | None = None,
@@ -105,8 +101,8 @@ def compared_positions(
     """Choose the patches at which prediction and target are compared.
 
     Args:
-        mask: ``(B, L)`` bool, ``True`` = hidden.
-        num_hidden: Hidden patches in every sample.
+        mask: ``(B, L)`` bool, ``True`` = masked.
+        num_masked: Masked patches in every sample.
         supervision: ``'masked'``, ``'visible'`` or ``'all'`` patches are candidates.
         share: Share of the candidates that is compared, in (0, 1]; a random share of the masked patches can stand
             for all of them (CrossMAE, arXiv 2401.14391).
@@ -117,7 +113,7 @@ def compared_positions(
         ``(B, P)`` raster indices in raster order, ``P = ceil(share * candidates)``.
     """
     num_tokens = mask.shape[1]
-    count = count_compared(num_tokens, num_hidden, supervision, share)
+    count = count_compared(num_tokens, num_masked, supervision, share)
     excluded = {
         'masked': ~mask,
         'visible': mask,
@@ -151,9 +147,7 @@ def check_heads(dims: int, num_heads: int) -> None:
         UserError: It does not.
     """
     if dims % num_heads or dims % 4:
-        raise UserError(
-            f'neck: embed_dims={dims} has to be divisible by 4 and by num_heads={num_heads}'
-        )
+        raise UserError(f'neck: embed_dims={dims} has to be divisible by 4 and by num_heads={num_heads}')
 
 
 def map_to_tokens(feature_map: Tensor) -> Tensor:

@@ -11,9 +11,7 @@ _base_ = ['vit-base-p16_cae-v2-pre_8xb1024-linear-coslr-90e_in1k.py']
 
 model = dict(
     backbone=dict(
-        arch=dict(
-            _delete_=True, embed_dims=384, num_layers=12, num_heads=12, feedforward_channels=1536
-        ),
+        arch=dict(_delete_=True, embed_dims=384, num_layers=12, num_heads=12, feedforward_channels=1536),
         init_cfg=dict(
             checkpoint='{{$IMG2VEC_BACKBONE:work_dirs/cae-v2_vit-small-h12-p16_8xb256-amp-coslr-300e_in1k/backbone.pth}}'
         ),

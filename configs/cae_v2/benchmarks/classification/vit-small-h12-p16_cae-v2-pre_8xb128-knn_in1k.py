@@ -1,4 +1,4 @@
-"""k nearest neighbours on CAE v2's frozen ViT-S/16 with 12 heads (arXiv 2211.09799), ImageNet-1k.
+"""k nearest neighbors on CAE v2's frozen ViT-S/16 with 12 heads (arXiv 2211.09799), ImageNet-1k.
 
 Protocol: weighted vote of the 20 nearest training images (arXiv 1805.01978), on the class token and on the mean of the
 patch tokens. Nothing is trained. Not measured here.
@@ -11,9 +11,7 @@ _base_ = ['vit-base-p16_cae-v2-pre_8xb128-knn_in1k.py']
 
 model = dict(
     backbone=dict(
-        arch=dict(
-            _delete_=True, embed_dims=384, num_layers=12, num_heads=12, feedforward_channels=1536
-        ),
+        arch=dict(_delete_=True, embed_dims=384, num_layers=12, num_heads=12, feedforward_channels=1536),
         init_cfg=dict(
             checkpoint='{{$IMG2VEC_BACKBONE:work_dirs/cae-v2_vit-small-h12-p16_8xb256-amp-coslr-300e_in1k/backbone.pth}}'
         ),

@@ -1,6 +1,6 @@
 """CAE v2's ViT-Ti/16 with 12 heads, fine-tuned on ImageNet-1k, 100 epochs.
 
-Recipe: the official code's of this size (CAE v2, arXiv 2211.09799): little regularisation; but position embeddings are
+Recipe: the official code's of this size (CAE v2, arXiv 2211.09799): little regularization; but position embeddings are
 trained here, there they are fixed. Expected figure: not recorded here, and not measured.
 Starts from the backbone.pth of cae-v2_vit-tiny-h12-p16_8xb256-amp-coslr-300e_in1k;
 environment variable IMG2VEC_BACKBONE names another.
@@ -11,9 +11,7 @@ _base_ = ['vit-base-p16_cae-v2-pre_8xb128-coslr-100e_in1k.py']
 
 model = dict(
     backbone=dict(
-        arch=dict(
-            _delete_=True, embed_dims=192, num_layers=12, num_heads=12, feedforward_channels=768
-        ),
+        arch=dict(_delete_=True, embed_dims=192, num_layers=12, num_heads=12, feedforward_channels=768),
         drop_path_rate=0.0,
         init_cfg=dict(
             checkpoint='{{$IMG2VEC_BACKBONE:work_dirs/cae-v2_vit-tiny-h12-p16_8xb256-amp-coslr-300e_in1k/backbone.pth}}'

@@ -11,9 +11,7 @@ _base_ = ['mask-rcnn_vitdet-base-p16-sfp_cae-v2-pre_8xb2-ms-1x_coco.py']
 
 model = dict(
     backbone=dict(
-        arch=dict(
-            _delete_=True, embed_dims=192, num_layers=12, num_heads=12, feedforward_channels=768
-        ),
+        arch=dict(_delete_=True, embed_dims=192, num_layers=12, num_heads=12, feedforward_channels=768),
         drop_path_rate=0.0,
         init_cfg=dict(
             checkpoint='{{$IMG2VEC_BACKBONE:work_dirs/cae-v2_vit-tiny-h12-p16_8xb256-amp-coslr-300e_in1k/backbone.pth}}'

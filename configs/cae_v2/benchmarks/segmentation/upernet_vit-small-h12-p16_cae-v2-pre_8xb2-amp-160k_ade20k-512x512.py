@@ -16,9 +16,7 @@ _base_ = [
 
 model = dict(
     backbone=dict(
-        arch=dict(
-            _delete_=True, embed_dims=384, num_layers=12, num_heads=12, feedforward_channels=1536
-        ),
+        arch=dict(_delete_=True, embed_dims=384, num_layers=12, num_heads=12, feedforward_channels=1536),
         layer_scale_init_value=0.1,  # the checkpoint has these weights
         init_cfg=dict(
             checkpoint='{{$IMG2VEC_BACKBONE:work_dirs/cae-v2_vit-small-h12-p16_8xb256-amp-coslr-300e_in1k/backbone.pth}}'

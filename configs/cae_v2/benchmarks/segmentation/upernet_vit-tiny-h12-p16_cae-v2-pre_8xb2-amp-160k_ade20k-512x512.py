@@ -16,9 +16,7 @@ _base_ = [
 
 model = dict(
     backbone=dict(
-        arch=dict(
-            _delete_=True, embed_dims=192, num_layers=12, num_heads=12, feedforward_channels=768
-        ),
+        arch=dict(_delete_=True, embed_dims=192, num_layers=12, num_heads=12, feedforward_channels=768),
         drop_path_rate=0.0,
         layer_scale_init_value=0.1,  # the checkpoint has these weights
         init_cfg=dict(

@@ -1,4 +1,4 @@
-"""k nearest neighbours on a frozen ViT-B/16, ImageNet-1k.
+"""k nearest neighbors on a frozen ViT-B/16, ImageNet-1k.
 
 Protocol: weighted vote of the 20 nearest training images (arXiv 1805.01978), on the class token and on the mean of the
 patch tokens. Nothing is trained. Not measured here.

@@ -1,4 +1,4 @@
-"""k nearest neighbours on MFF's frozen ViT-B/16 (arXiv 2308.00261), ImageNet-1k.
+"""k nearest neighbors on MFF's frozen ViT-B/16 (arXiv 2308.00261), ImageNet-1k.
 
 Protocol: weighted vote of the 20 nearest training images (arXiv 1805.01978), on the class token and on the mean of the
 patch tokens. Nothing is trained. Not measured here.

@@ -1,0 +1,115 @@
+"""Exported files: weights, and beside them a JSON file that says what they are."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmimg2vec.checkpoint.safe_load import safe_load
+from mmimg2vec.environment import require
+from mmimg2vec.errors import UserError
+
+SUFFIXES = ('.pth', '.safetensors')
+
+
+def metadata_path(path: str | Path) -> Path:
+    """The JSON file beside exported weights."""
+    return Path(f'{path}.json')
+
+
+def write_checked(
+    path: str | Path,
+    state: Mapping[str, Tensor],
+    metadata: dict[str, Any],
+    check: Callable[[Path], dict[str, Any]],
+) -> dict[str, Any]:
+    """Write weights and metadata; both get their names only when ``check`` has passed.
+
+    Args:
+        path: File of the weights, ``.pth`` or ``.safetensors``.
+        state: Name -> tensor.
+        metadata: What the JSON file says.
+        check: Reads the files written at the path that it is given; what it returns is added to the metadata.
+
+    Returns:
+        The metadata.
+
+    Raises:
+        UserError: The name or the folder cannot be used, or ``check`` found a difference.
+    """
+    path = Path(path)
+    check_target(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix='.export-', dir=path.parent) as folder:
+            part = Path(folder, path.name)
+            _write_tensors(part, state)
+            _write_json(part, metadata)
+            metadata = metadata | check(part)
+            _write_json(part, metadata)
+            os.replace(metadata_path(part), metadata_path(path))
+            os.replace(part, path)
+    except OSError as error:
+        raise UserError(f'{path} cannot be written: {error}') from error
+    return metadata
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """Read the JSON file beside exported weights.
+
+    Raises:
+        UserError: It is not there or is damaged.
+    """
+    beside = metadata_path(path)
+    try:
+        return json.loads(beside.read_text(encoding='utf-8'))
+    except FileNotFoundError as error:
+        raise UserError(
+            f'no {beside}, which says how {path} is built: keep it beside the weights, or export them again'
+        ) from error
+    except (OSError, ValueError) as error:
+        raise UserError(f'{beside} cannot be read ({error}): export the weights again') from error
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """Read exported weights onto the CPU.
+
+    Raises:
+        UserError: The file is missing or damaged.
+    """
+    return safe_load(str(path), 'cpu')
+
+
+def check_target(path: Path) -> None:
+    """Check the name of a file that is going to be written.
+
+    Raises:
+        UserError: It has another suffix than ``.pth`` or ``.safetensors``, or is a folder.
+    """
+    if path.suffix not in SUFFIXES:
+        raise UserError(f'{path}: name the file that is to be written NAME.pth or NAME.safetensors')
+    if path.is_dir():
+        raise UserError(f'{path} is a folder: name a file')
+
+
+def _write_tensors(path: Path, state: Mapping[str, Tensor]) -> None:
+    # Cloned: views and shared storages are written whole, or refused.
+    tensors = {name: tensor.detach().clone().contiguous() for name, tensor in state.items()}
+    if path.suffix == '.safetensors':
+        safetensors = require('safetensors.torch', f'Writing {path.name}', 'safetensors')
+        # Not save_file: newer versions make files that only their owner may read.
+        path.write_bytes(safetensors.save(tensors, metadata={'format': 'pt'}))
+    else:
+        torch.save(tensors, path)
+
+
+def _write_json(path: Path, metadata: dict[str, Any]) -> None:
+    text = json.dumps(metadata, indent=2) + '\n'
+    metadata_path(path).write_text(text, encoding='utf-8')

@@ -1,0 +1,1 @@
+"""One adapter per foreign naming of weights, there and back."""

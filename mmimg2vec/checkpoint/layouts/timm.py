@@ -1,0 +1,132 @@
+"""The same vision transformer in timm's names and arguments."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from mmimg2vec.checkpoint.architecture import Architecture, collapse
+from mmimg2vec.environment import require
+from mmimg2vec.errors import UserError
+
+# mmpretrain's name -> timm's; the rest of a name (``.weight``, ``.bias``) is the same.
+_STEM = {
+    'cls_token': 'cls_token',
+    'pos_embed': 'pos_embed',
+    'patch_embed.projection': 'patch_embed.proj',
+    'pre_norm': 'norm_pre',
+    'ln1': 'norm',
+    'ln2': 'fc_norm',
+}
+_BLOCK = {
+    'ln1': 'norm1',
+    'ln2': 'norm2',
+    'attn.qkv': 'attn.qkv',
+    'attn.proj': 'attn.proj',
+    'attn.gamma1.weight': 'ls1.gamma',
+    'ffn.layers.0.0': 'mlp.fc1',
+    'ffn.layers.1': 'mlp.fc2',
+    'ffn.gamma2.weight': 'ls2.gamma',
+}
+# (width, blocks, heads) -> size in timm's model names.
+_SIZES = {
+    (192, 12, 3): 'tiny',
+    (384, 12, 6): 'small',
+    (768, 12, 12): 'base',
+    (1024, 24, 16): 'large',
+    (1280, 32, 16): 'huge',
+}
+
+
+def to_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename from mmpretrain's ``VisionTransformer`` to timm's.
+
+    Raises:
+        UserError: There is a tensor that timm's has no place for.
+    """
+    return {_rename(name, 'layers', 'blocks', _STEM, _BLOCK): state[name] for name in state}
+
+
+def from_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename from timm's ``VisionTransformer`` to mmpretrain's; a classifier's head is left out.
+
+    Raises:
+        UserError: There is a tensor that mmpretrain's has no place for.
+    """
+    stem = {theirs: ours for ours, theirs in _STEM.items()}
+    block = {theirs: ours for ours, theirs in _BLOCK.items()}
+    return {
+        _rename(name, 'blocks', 'layers', stem, block): tensor
+        for name, tensor in state.items()
+        if not name.startswith('head.')
+    }
+
+
+def timm_kwargs(architecture: Architecture) -> dict[str, Any]:
+    """Arguments of timm's ``VisionTransformer``, where they differ from its defaults, and the sizes.
+
+    Raises:
+        UserError: timm's has no such variant.
+    """
+    a = architecture
+    if a.eps != 1e-6:
+        raise UserError(f"timm's layer norms have eps 1e-6, these {a.eps}: export --to plain")
+    if a.final_norm and a.mean_norm:
+        raise UserError(
+            'the backbone normalizes its tokens and their mean; timm does one of the two: export --to plain, or '
+            'train with final_norm=False'
+        )
+    ratio = a.feedforward_channels / a.embed_dims
+    if int(a.embed_dims * ratio) != a.feedforward_channels:  # timm truncates
+        ratio = math.nextafter(ratio, math.inf)
+    kwargs: dict[str, Any] = {
+        'img_size': collapse(a.img_size),
+        'patch_size': collapse(a.patch_size),
+        'in_chans': a.in_channels,
+        'num_classes': 0,
+        'embed_dim': a.embed_dims,
+        'depth': a.num_layers,
+        'num_heads': a.num_heads,
+        'mlp_ratio': ratio,
+    }
+    if not a.qkv_bias:
+        kwargs['qkv_bias'] = False
+    if a.layer_scale:
+        kwargs['init_values'] = 1e-5
+    if a.pre_norm:
+        kwargs['pre_norm'] = True
+    if not a.class_token:
+        kwargs['class_token'] = False
+    if a.mean_norm or not a.class_token:
+        kwargs |= {'global_pool': 'avg', 'fc_norm': a.mean_norm}
+    if not a.final_norm and not a.mean_norm:
+        kwargs['final_norm'] = False
+    return kwargs
+
+
+def timm_model_name(architecture: Architecture) -> str | None:
+    """Name in timm of this very model, such as ``vit_base_patch16_224``, or None."""
+    timm = require('timm', "timm's layout")
+    kwargs = timm_kwargs(architecture)
+    size = _SIZES.get((kwargs['embed_dim'], kwargs['depth'], kwargs['num_heads']))
+    named = {'img_size', 'patch_size', 'embed_dim', 'depth', 'num_heads', 'num_classes'}
+    others = {key: value for key, value in kwargs.items() if key not in named}
+    if size is None or others != {'in_chans': 3, 'mlp_ratio': 4.0}:
+        return None
+    name = f'vit_{size}_patch{kwargs["patch_size"]}_{kwargs["img_size"]}'
+    return name if timm.is_model(name) else None
+
+
+def _rename(name: str, blocks: str, new_blocks: str, stem: Mapping[str, str], block: Mapping[str, str]) -> str:
+    match = re.fullmatch(rf'{blocks}\.(\d+)\.(.+)', name)
+    table, start, rest = (block, f'{new_blocks}.{match[1]}.', match[2]) if match else (stem, '', name)
+    for old, new in table.items():
+        if rest == old or rest.startswith(f'{old}.'):
+            return start + new + rest[len(old) :]
+    raise UserError(
+        f'the backbone has {name}, which a plain vision transformer does not: only plain ones can be renamed'
+    )

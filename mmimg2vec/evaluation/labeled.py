@@ -1,0 +1,70 @@
+"""Labelled images that judge frozen features: their loaders, and kNN accuracy for each way of pooling."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from mmengine.registry import DATASETS
+from mmengine.runner import Runner
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from mmimg2vec.datasets import SeededDataset
+from mmimg2vec.datasets.folders import build_dataset
+from mmimg2vec.evaluation.knn import knn_accuracy
+
+#: Of the images that vote, and of those that are classified.
+LOADERS = ('bank_dataloader', 'query_dataloader')
+
+
+def build_labeled_loader(config: Mapping[str, Any], key: str, seed: int | None = None) -> DataLoader:
+    """Build a dataloader of images in a fixed order; unreadable ones are replaced and named in the log.
+
+    Args:
+        config: Of the dataloader, with a pipeline without randomness ending in ``mmpretrain.PackInputs``. Sampler and
+            ``collate_fn`` may be left out.
+        key: Where it stands in the config, for errors.
+        seed: Of the run.
+
+    Raises:
+        UserError: A folder is missing or empty.
+    """
+    config = copy.deepcopy(dict(config))
+    # An unreadable image, of `mmimg2vec.LoadImage`, is replaced there instead of ending the run.
+    config['dataset'] = SeededDataset(build_dataset(config['dataset'], DATASETS, f'{key}.dataset'))
+    config.setdefault('sampler', {'type': 'DefaultSampler', 'shuffle': False})
+    config.setdefault('collate_fn', {'type': 'default_collate'})
+    # Workers draw seeds when they start: the run that this belongs to goes on as if nothing had happened.
+    with torch.random.fork_rng(devices=[]):
+        return Runner.build_dataloader(config, seed=seed)
+
+
+def knn_accuracies(
+    bank: tuple[Mapping[str, Tensor], Tensor],
+    query: tuple[Mapping[str, Tensor], Tensor],
+    k: int = 20,
+    temperature: float = 0.07,
+    device: torch.device | str = 'cpu',
+) -> dict[str, float]:
+    """Accuracy in percent of nearest neighbors, for each way of pooling.
+
+    Args:
+        bank: Of the images that vote, as ``extract_features`` gives it: pool -> features ``(N, C)``, and labels
+            ``(N,)``.
+        query: Of the images that are classified.
+        k: See ``knn_accuracy``.
+        temperature: See ``knn_accuracy``.
+        device: Where to compute.
+    """
+    (voting, voting_labels), (asking, labels) = bank, query
+    return {
+        pool: knn_accuracy(
+            *(rows.to(device) for rows in (voting[pool], voting_labels, asking[pool], labels)),
+            k=k,
+            temperature=temperature,
+        )
+        for pool in voting
+    }

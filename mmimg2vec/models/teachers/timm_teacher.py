@@ -1,0 +1,100 @@
+"""Any network of timm as teacher."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from typing import Any
+
+from torch import Tensor, nn
+
+from mmimg2vec.environment import require
+from mmimg2vec.errors import UserError
+from mmimg2vec.models.teachers.features import Features, from_map, from_tokens
+from mmimg2vec.registry import MODELS
+
+
+@MODELS.register_module()
+class TimmTeacher(nn.Module):
+    """A network of timm as ``teacher`` of a target generator: its ``forward_features`` as tokens on a grid.
+
+    Class and register tokens, stride, normalization and input size come from the network and from what timm knows of
+    the release that the name stands for. The weights come from ``init_cfg`` of the teacher, through the project's
+    loader and timm's own conversion of released layouts (DINOv2 and others); nothing is downloaded by timm.
+
+    Args:
+        model_name: timm's name, such as ``'vit_small_patch16_224.dino'``; what follows the dot is the release, of which
+            only the normalization and the input size are taken.
+        **kwargs: Further arguments of ``timm.create_model``.
+
+    Raises:
+        UserError: timm is missing, or has no such network.
+
+    Attributes:
+        network: timm's network, whose names the checkpoint has.
+        num_extra_tokens: Class and register tokens.
+        token_stride: Pixels between two tokens; None where the output is a map.
+        mean: Of RGB that the release was trained with, in gray levels 0 to 255.
+        std: Likewise.
+        native_size: Height and width that it was trained at.
+        known_from: Where normalization and size are from, for the log.
+    """
+
+    def __init__(self, model_name: str, **kwargs: Any) -> None:
+        super().__init__()
+        timm = require('timm', f'The teacher mmimg2vec.TimmTeacher({model_name!r})')
+        name, _, release = model_name.partition('.')
+        releases = timm.list_pretrained(f'{name}.*') if timm.is_model(name) else []
+        if not timm.is_model(name) or (release and model_name not in releases):
+            near = releases or difflib.get_close_matches(name, timm.list_models(), n=3)
+            hint = f'; near: {", ".join(near[:5])}' if near else ''
+            raise UserError(f'timm {timm.__version__} has no model {model_name!r}{hint}')
+        kwargs = {'num_classes': 0, **kwargs, 'pretrained': False}
+        try:
+            # Position embeddings are then resized to the image at hand.
+            self.network = timm.create_model(model_name, dynamic_img_size=True, **kwargs)
+        except TypeError:
+            self.network = timm.create_model(model_name, **kwargs)
+        release = self.network.pretrained_cfg
+        self.model_name = model_name
+        self.num_extra_tokens = getattr(self.network, 'num_prefix_tokens', 0)
+        self.class_token = getattr(self.network, 'cls_token', None) is not None
+        stages = getattr(self.network, 'feature_info', None)
+        # Of a transformer this is the patch, of a pyramid the stride of its last stage.
+        stride = stages[-1]['reduction'] if stages else None
+        self.last_stride = (stride, stride) if isinstance(stride, int) else stride
+        is_plain = hasattr(self.network, 'blocks') and hasattr(self.network, 'patch_embed')
+        self.token_stride = self.last_stride if is_plain and self.last_stride else None
+        self.mean = tuple(255 * value for value in release['mean'])
+        self.std = tuple(255 * value for value in release['std'])
+        self.native_size = tuple(release['input_size'][-2:])
+        self.known_from = f'timm, {model_name}'
+
+    def forward(self, images: Tensor) -> Features:
+        """Features of ``(B, 3, H, W)`` images, normalized as the release wants them."""
+        output = self.network.forward_features(images)
+        if output.ndim == 4:
+            width = self.network.num_features
+            channels_last = output.shape[-1] == width and (
+                output.shape[1] != width or getattr(self.network, 'output_fmt', '') == 'NHWC'
+            )
+            return from_map(output.permute(0, 3, 1, 2) if channels_last else output)
+        if output.ndim != 3 or self.last_stride is None:
+            raise UserError(
+                f'the timm model {self.model_name} gives features of shape {tuple(output.shape)}, of which no token '
+                'grid can be made; use another network'
+            )
+        return from_tokens(
+            output,
+            self.num_extra_tokens,
+            self.last_stride,
+            tuple(images.shape[-2:]),
+            self.class_token,
+            f'the timm model {self.model_name}',
+        )
+
+    def convert_weights(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weights of a release as this network's, by timm's own rules for its family."""
+        module = sys.modules[type(self.network).__module__]
+        convert = getattr(module, 'checkpoint_filter_fn', None)
+        return weights if convert is None else convert(weights, self.network)

@@ -1,0 +1,61 @@
+"""Token diversity of the maps that the stages of a convolutional network give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from mmimg2vec.models.target_generators import BackboneTargetGenerator
+from mmimg2vec.models.utils import map_to_tokens, token_diversity
+from mmimg2vec.teacher_selection.statistics import RunningMean
+
+
+def find_stages(teacher: nn.Module) -> dict[str, nn.Module]:
+    """Stages of a network of mmpretrain, timm or transformers, in order; empty where none are known."""
+    network = getattr(teacher, 'network', teacher)
+    if hasattr(network, 'res_layers'):
+        return {name: getattr(network, name) for name in network.res_layers}
+    known = dict(network.named_modules())
+    names = [stage['module'] for stage in getattr(network, 'feature_info', [])]
+    if names:
+        return {name: known[name] for name in names if name in known}
+    for name in ('stages', 'encoder.stages'):
+        if isinstance(known.get(name), nn.ModuleList):
+            return {f'{name}.{i}': stage for i, stage in enumerate(known[name])}
+    return {}
+
+
+@torch.no_grad()
+def stage_diversity(generator: BackboneTargetGenerator, batches: Iterable[Tensor]) -> dict[str, float]:
+    """Mean token diversity of each stage's map over images.
+
+    Args:
+        generator: Connected, described and loaded.
+        batches: ``(B, 3, H, W)`` images, as the generator's student has them.
+
+    Returns:
+        Name of the stage -> diversity. Stages that give no map ``(B, C, h, w)`` of more than one position are left out.
+    """
+    means: dict[str, RunningMean] = {}
+    if getattr(getattr(generator.teacher, 'network', None), 'output_fmt', '') == 'NHWC':
+        return {}  # windows of a transformer
+
+    def watch(name: str):
+        def hook(module: nn.Module, inputs: tuple, output: object) -> None:
+            if isinstance(output, Tensor) and output.ndim == 4 and output.shape[2:].numel() > 1:
+                diversity = token_diversity(map_to_tokens(output).double())
+                means.setdefault(name, RunningMean()).add(diversity)
+
+        return hook
+
+    stages = find_stages(generator.teacher)
+    handles = [stage.register_forward_hook(watch(name)) for name, stage in stages.items()]
+    try:
+        for images in batches:
+            generator(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {name: mean.mean for name, mean in means.items()}

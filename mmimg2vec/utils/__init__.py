@@ -1,0 +1,1 @@
+"""What every room may use: configs, distribution, paths."""

@@ -1,0 +1,195 @@
+"""What every part of a kind has to fulfil; a new part adds a class with its factory only."""
+
+from __future__ import annotations
+
+import copy
+import io
+
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from torch import Tensor, nn
+
+from mmimg2vec.models.utils import split_indices
+
+init_default_scope('mmpretrain')
+
+
+def random_mask(batch: int, tokens: int, hidden: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Masks ``(B, L)`` with ``hidden`` patches each, and the ranks that they were drawn from."""
+    generator = torch.Generator().manual_seed(seed)
+    rank = torch.rand(batch, tokens, generator=generator).argsort(dim=1)
+    return rank >= tokens - hidden, rank
+
+
+def evaluated(module: nn.Module) -> nn.Module:
+    """The module in eval mode (mmpretrain's backbones return None from ``eval()``)."""
+    module.eval()
+    return module
+
+
+class BackboneContract:
+    """A masked backbone sees visible patches only, and without a mask it is its parent."""
+
+    img_size = (64, 64)
+    patch = 16
+    channels = 3
+
+    def build(self) -> nn.Module:
+        raise NotImplementedError('a test class names its part here')
+
+    def build_parent(self) -> nn.Module:
+        raise NotImplementedError('a test class names its parent here')
+
+    @pytest.fixture()
+    def images(self) -> Tensor:
+        return torch.randn(2, self.channels, *self.img_size, generator=torch.Generator().manual_seed(1))
+
+    @pytest.fixture()
+    def mask(self) -> Tensor:
+        tokens = self.img_size[0] // self.patch * (self.img_size[1] // self.patch)
+        return random_mask(2, tokens, tokens // 2)[0]
+
+    def test_hidden_pixels_change_nothing(self, images, mask):
+        backbone = evaluated(self.build())
+        before = backbone(images, mask, int(mask[0].sum()))[-1]
+        grid = (self.img_size[0] // self.patch, self.img_size[1] // self.patch)
+        pixels = mask.view(-1, 1, *grid).repeat_interleave(self.patch, 2)
+        pixels = pixels.repeat_interleave(self.patch, 3).expand_as(images)
+        changed = torch.where(pixels, torch.randn_like(images) * 100, images)
+        assert not torch.equal(images, changed)
+        assert torch.equal(before, backbone(changed, mask, int(mask[0].sum()))[-1])
+        seen = torch.where(pixels, images, images + 1)
+        assert not torch.allclose(before, backbone(seen, mask, int(mask[0].sum()))[-1])
+
+    def test_without_a_mask_it_is_the_parent(self, images):
+        backbone, parent = evaluated(self.build()), evaluated(self.build_parent())
+        parent.load_state_dict(backbone.state_dict())
+
+        for ours, theirs in zip(backbone(images), parent(images), strict=True):
+            assert torch.equal(ours, theirs)
+
+    def test_state_is_the_parents(self):
+        ours, theirs = self.build().state_dict(), self.build_parent().state_dict()
+        assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in theirs.items()}
+
+    def test_visible_tokens_in_raster_order(self, images, mask):
+        backbone = evaluated(self.build())
+        hidden = int(mask[0].sum())
+        output = backbone(images, mask, hidden, blocks=(0, backbone.num_layers - 1))
+        visible, _ = split_indices(mask, hidden)
+        assert [x.shape for x in output] == [(2, 1 + visible.shape[1], backbone.embed_dims)] * 2
+        assert torch.equal(backbone(images, mask)[0], output[1])  # the count may be left to the mask
+
+
+class TargetGeneratorContract:
+    """Frozen whatever anyone calls, out of every list of parameters and every checkpoint."""
+
+    img_size = (64, 64)
+    patch = 16
+
+    def build(self):
+        raise NotImplementedError('a test class names its part here')
+
+    def connected(self, in_channels: int = 3):
+        generator = self.build()
+        generator.connect((self.patch, self.patch), in_channels, None, None)
+        self.layout = generator.describe(self.img_size)
+        return generator
+
+    def images(self, batch: int = 2) -> Tensor:
+        return torch.rand(batch, 3, *self.img_size, generator=torch.Generator().manual_seed(2)) * 255
+
+    def test_targets_lie_on_the_students_grid(self):
+        targets = self.connected()(self.images())
+        rows, columns = self.img_size[0] // self.patch, self.img_size[1] // self.patch
+        assert self.layout.grid == (rows, columns)
+        assert targets['tokens'].shape == (2, rows * columns, self.layout.channels)
+        assert targets['pooled'].shape == (2, self.layout.pooled_channels)
+        assert not any(value.requires_grad for value in targets.values())
+
+    def test_frozen_whatever_anyone_calls(self):
+        generator = self.connected()
+        before = generator(self.images())['tokens']
+        holder = nn.ModuleDict({'target_generator': generator})
+        holder.train()
+        holder.requires_grad_(True)
+        holder.half()
+        holder.apply(lambda m: [nn.init.zeros_(t) for t in m.buffers(recurse=False)])
+        holder.float()
+        for _ in range(2):
+            generator(self.images(3))
+        assert not any(module.training for module in generator.modules())
+        assert torch.equal(before, generator(self.images())['tokens'])
+
+    def test_absent_from_parameters_checkpoint_and_copies(self):
+        generator = self.connected()
+        generator.load()
+        holder = nn.ModuleDict({'target_generator': generator, 'student': nn.Linear(2, 2)})
+        assert len(list(holder.parameters())) == 2
+        assert set(holder.state_dict()) == {'student.weight', 'student.bias'}
+        assert copy.deepcopy(holder)['target_generator'] is generator
+        assert sum(buffer.numel() for buffer in generator.buffers()) > 0
+        file = io.BytesIO()
+        torch.save(holder.state_dict(), file)
+        file.seek(0)
+        missing = holder.load_state_dict(torch.load(file, weights_only=True))
+        assert not missing.missing_keys and not missing.unexpected_keys
+
+    def test_nothing_is_loaded_before_it_is_needed(self):
+        generator = self.connected()
+        assert sum(buffer.numel() for buffer in generator.buffers()) < 100
+        state = torch.random.get_rng_state()
+        generator.load()
+        assert torch.equal(state, torch.random.get_rng_state())
+
+
+class NeckContract:
+    """Predicts at the asked positions, from the visible latents and where they stand."""
+
+    grid = (4, 4)
+    channels = 32
+    out_channels = 24
+
+    def build(self) -> nn.Module:
+        raise NotImplementedError('a test class names its part here')
+
+    @pytest.fixture()
+    def neck(self) -> nn.Module:
+        torch.manual_seed(0)
+        neck = self.build()
+        neck.init_weights()
+        return evaluated(neck)
+
+    def inputs(self, hidden: int = 12) -> tuple[Tensor, Tensor, Tensor]:
+        tokens = self.grid[0] * self.grid[1]
+        mask, _ = random_mask(2, tokens, hidden)
+        latents = torch.randn(2, 1 + tokens - hidden, self.channels)
+        return latents, mask, split_indices(mask, hidden)[1]
+
+    def test_predictions_follow_the_asked_positions(self, neck):
+        latents, mask, hidden = self.inputs()
+        everything = neck(latents, mask, hidden, 12)
+        assert everything.shape == (2, 12, self.out_channels)
+        some = neck(latents, mask, hidden[:, [5, 2]], 12)
+        torch.testing.assert_close(some, everything[:, [5, 2]], rtol=1e-4, atol=1e-5)
+        assert not torch.allclose(everything[:, 0], everything[:, 1])
+
+    def test_samples_are_independent(self, neck):
+        latents, mask, hidden = self.inputs()
+        alone = neck(latents[1:], mask[1:], hidden[1:], 12)
+        torch.testing.assert_close(alone, neck(latents, mask, hidden, 12)[1:], rtol=1e-4, atol=1e-5)
+
+    def test_the_place_of_a_visible_patch_matters(self, neck):
+        latents, mask, hidden = self.inputs()
+        moved = latents.clone()
+        moved[:, 1], moved[:, 2] = latents[:, 2], latents[:, 1]
+        difference = neck(latents, mask, hidden, 12) - neck(moved, mask, hidden, 12)
+        assert difference.abs().max() > 1e-4
+
+    def test_every_parameter_gets_a_gradient(self, neck):
+        latents, mask, hidden = self.inputs()
+        neck(latents.requires_grad_(), mask, hidden, 12).square().sum().backward()
+        assert latents.grad.abs().sum(dim=(0, 2)).min() > 0
+        for name, parameter in neck.named_parameters():
+            assert parameter.grad is not None or not parameter.requires_grad, name

@@ -1,0 +1,114 @@
+"""Train a tiny Img2Vec through mmengine's Runner and record the losses of every step, averaged over the ranks.
+
+Usage: train_and_record.py IMAGES OUTPUT BATCH_PER_PROCESS NORMALIZATION; started by python or by torchrun.
+"""
+
+import json
+import os
+import sys
+
+import torch
+from mmengine import dist
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+import mmimg2vec  # noqa: F401
+from mmimg2vec.engine.launch import prepare_launch
+
+
+@HOOKS.register_module()
+class RecordLosses(Hook):
+    """Write the mean over ranks of each loss term, and of the weights' checksum at the end."""
+
+    def __init__(self, output: str) -> None:
+        self.output, self.rows = output, []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        row = {}
+        for name in ('loss_token', 'loss_global'):
+            value = outputs[name].detach().double().clone()
+            dist.all_reduce(value)
+            row[name] = value.item() / dist.get_world_size()
+        self.rows.append(row)
+
+    def after_train(self, runner):
+        model = getattr(runner.model, 'module', runner.model)
+        checksum = sum(p.double().abs().sum().item() for p in model.parameters())
+        if dist.get_rank() == 0:
+            with open(self.output, 'w') as file:
+                json.dump({'steps': self.rows, 'checksum': checksum}, file)
+
+
+def config(images: str, output: str, batch: int, normalization: str) -> Config:
+    arch = dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=64)
+    return Config(
+        dict(
+            default_scope='mmpretrain',
+            work_dir=output + '.work',
+            model=dict(
+                type='mmimg2vec.Img2Vec',
+                backbone=dict(type='mmimg2vec.MaskedVisionTransformer', arch=arch, img_size=64, patch_size=16),
+                fusion=dict(type='mmimg2vec.MultiLevelFusion', blocks=(0, 1, 2)),
+                neck=dict(type='mmimg2vec.CrossAttentionDecoder', embed_dims=16, depth=1, num_heads=2),
+                head=dict(type='mmimg2vec.FeatureHead', share=0.5),
+                target_generator=dict(
+                    type='mmimg2vec.BackboneTargetGenerator',
+                    teacher=dict(type='mmpretrain.ResNet', depth=18, base_channels=4, stem_channels=4),
+                    output_stride=16,
+                    normalization=normalization,
+                    random_weights=0,
+                ),
+                data_preprocessor=dict(mean=[120.0, 115, 100], std=[58.0, 57, 57], to_rgb=True),
+            ),
+            train_dataloader=dict(
+                batch_size=batch,
+                num_workers=1,
+                persistent_workers=True,
+                drop_last=True,
+                collate_fn=dict(type='default_collate'),
+                sampler=dict(type='mmimg2vec.SeededSampler'),
+                dataset=dict(
+                    type='mmimg2vec.SeededDataset',
+                    dataset=dict(
+                        type='mmpretrain.CustomDataset',
+                        data_root=images,
+                        with_label=False,
+                        pipeline=[
+                            dict(type='mmimg2vec.LoadImage'),
+                            dict(type='mmpretrain.RandomResizedCrop', scale=64),
+                            dict(type='mmpretrain.RandomFlip', prob=0.5),
+                            dict(type='mmimg2vec.RandomTokenMask', patch_size=16, mask_ratio=0.75),
+                            dict(type='mmimg2vec.PackMaskedInputs'),
+                        ],
+                    ),
+                ),
+            ),
+            train_cfg=dict(by_epoch=True, max_epochs=2),
+            optim_wrapper=dict(
+                type='mmimg2vec.AutocastOptimWrapper',
+                dtype='float32',
+                optimizer=dict(type='AdamW', lr=1e-3),
+                clip_grad=dict(max_norm=1.0),
+            ),
+            custom_hooks=[
+                dict(type='mmimg2vec.SeededStepHook'),
+                dict(type='RecordLosses', output=output),
+            ],
+            randomness=dict(seed=7),
+            env_cfg=dict(dist_cfg=dict(backend='gloo')),
+        )
+    )
+
+
+def main() -> None:
+    images, output, batch, normalization = sys.argv[1:]
+    torch.set_num_threads(1)
+    cfg = config(images, output, int(batch), normalization)
+    prepare_launch(cfg, 'pytorch' if 'RANK' in os.environ else 'none')
+    Runner.from_cfg(cfg).train()
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,138 @@
+"""A file with code executes nothing, at whichever door it is offered."""
+
+import hashlib
+import io
+import json
+import tarfile
+
+import pytest
+import torch
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import CheckpointLoader, load_checkpoint
+from test_serialization import payload_files
+
+from mmimg2vec.checkpoint.downstream import backbone_config
+from mmimg2vec.checkpoint.fill import fill_module
+from mmimg2vec.checkpoint.safe_load import load_verified, safe_load
+from mmimg2vec.errors import UserError
+from mmimg2vec.models import BackboneTargetGenerator
+from mmimg2vec.teacher_selection import find_teacher
+from mmimg2vec.teacher_selection.measurement import Settings, build_generator
+
+RESNET = dict(type='mmpretrain.ResNet', depth=18, base_channels=8, stem_channels=8)
+
+
+def load_teacher(teacher):
+    generator = BackboneTargetGenerator(teacher, resample='bilinear')
+    generator.connect((16, 16), 3, None, None)
+    generator.describe((32, 32))
+    generator.load()
+
+
+def pretrained(path, **kwargs):
+    return dict(type='Pretrained', checkpoint=str(path), **kwargs)
+
+
+def by_init_cfg(path):
+    class Module(BaseModule):
+        pass
+
+    init_default_scope('mmengine')
+    Module(init_cfg=pretrained(path)).init_weights()
+
+
+def by_transformers(path):
+    pytest.importorskip('transformers')
+    config = dict(model_type='vit', hidden_size=8, num_hidden_layers=1, num_attention_heads=1)
+    folder = path.parent / 'folder'
+    folder.mkdir()
+    (folder / 'config.json').write_text(json.dumps({**config, 'intermediate_size': 8}))
+    (folder / 'pytorch_model.bin').write_bytes(path.read_bytes())
+    generator = build_generator(find_teacher(f'transformers:{folder}'), Settings())
+    generator.load()
+
+
+def by_timm(path):
+    pytest.importorskip('timm')
+    load_teacher(dict(type='mmimg2vec.TimmTeacher', model_name='resnet10t', init_cfg=pretrained(path)))
+
+
+DOORS = {
+    'load_from, resume': lambda path: CheckpointLoader.load_checkpoint(str(path)),
+    'init_cfg': by_init_cfg,
+    'load_checkpoint': lambda path: load_checkpoint(torch.nn.Linear(1, 1), str(path)),
+    'fill_module': lambda path: fill_module(torch.nn.Linear(1, 1), str(path)),
+    'teacher': lambda path: load_teacher(dict(RESNET, init_cfg=pretrained(path))),
+    'verified teacher': lambda path: load_teacher(
+        dict(
+            RESNET,
+            init_cfg=pretrained(path, sha256=hashlib.sha256(path.read_bytes()).hexdigest()),
+        )
+    ),
+    'timm': by_timm,
+    'transformers': by_transformers,
+    'earlier run': lambda path: load_teacher(str(path)),
+    'name': lambda path: build_generator(find_teacher(str(path)), Settings()),
+    'export': backbone_config,
+}
+
+
+@pytest.mark.parametrize('door', list(DOORS))
+@pytest.mark.parametrize('index', range(3), ids=['zip', 'legacy', 'pickle'])
+def test_code_is_not_executed(tmp_path, door, index):
+    path = payload_files(tmp_path)[index]
+    assert MODELS  # the registries are complete before anything is loaded
+    with pytest.raises(UserError) as caught:
+        DOORS[door](path)
+    message = str(caught.value)
+    # It is the file that is refused, and for what it holds.
+    assert path.name in message or 'pytorch_model.bin' in message, message
+    assert 'objects, which could run code' in message or 'is not a torch checkpoint' in message
+    assert '\n' not in message
+    assert not (tmp_path / 'executed').exists()
+
+
+class Program(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + 1
+
+
+def test_a_torchscript_archive_is_refused(tmp_path):
+    """torch before 2.6 hands it to torch.jit.load, whatever ``weights_only`` says."""
+    path = tmp_path / 'program.pt'
+    torch.jit.save(torch.jit.script(Program()), str(path))
+    for source in (path, path.read_bytes()):
+        with pytest.raises(UserError, match=r'program.pt holds a TorchScript program.*state_dict'):
+            safe_load(source, name=str(path))
+
+
+def test_a_tar_archive_is_refused(tmp_path):
+    path = tmp_path / 'old.pth'
+    with tarfile.open(path, 'w') as archive:
+        member = tarfile.TarInfo('../storages')
+        member.size = 4
+        archive.addfile(member, io.BytesIO(b'evil'))
+    with pytest.raises(UserError, match=r'old\.pth is a tar archive'):
+        safe_load(path)
+    assert not (tmp_path.parent / 'storages').exists()
+
+
+def test_verified_files_load(tmp_path):
+    path = tmp_path / 'net.pth'
+    torch.save({'weight': torch.arange(3.0)}, path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert torch.equal(load_verified(str(path), digest)['weight'], torch.arange(3.0))
+    with pytest.raises(UserError, match='sha256 needs a file or a URL'):
+        load_verified('torchvision://resnet50', digest)
+
+
+def test_verified_urls_load(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+    (tmp_path / 'checkpoints').mkdir()
+    path = tmp_path / 'checkpoints' / 'net.pth'
+    torch.save({'weight': torch.arange(3.0)}, path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert load_verified('https://host/net.pth', digest[:12])['weight'].shape == (3,)
+    with pytest.raises(UserError, match='has the SHA-256'):
+        load_verified('https://host/net.pth', '0' * 12)
