@@ -26,7 +26,7 @@ def prepare_launch(cfg: Config, launcher: str) -> None:
 
     Args:
         cfg: The run's config; ``launcher`` and, without a GPU, ``model_wrapper_cfg`` are set in place.
-        launcher: One of :data:`LAUNCHERS`; what started this process.
+        launcher: One of ``LAUNCHERS``; what started this process.
 
     Raises:
         UserError: The config needs GPUs and there is none, there are more processes than GPUs on this machine, or

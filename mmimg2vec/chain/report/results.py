@@ -97,7 +97,7 @@ def table(runs: list[list[Comparison]], differences: Sequence[tuple[str, str]] =
 
     Args:
         runs: The comparisons of each run.
-        differences: Of :attr:`Chain.differences`. Where there are any, the table has one line per stage and one column per
+        differences: Of ``Chain.differences``. Where there are any, the table has one line per stage and one column per
             measure, and a second one has the differences.
     """
     if differences:

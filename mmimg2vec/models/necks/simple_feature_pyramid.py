@@ -17,12 +17,12 @@ from mmimg2vec.registry import MODELS
 class SimpleFeaturePyramid(BaseModule):
     """Maps of several scales, all made from the last one of the backbone.
 
-    ```
-    inputs[-1] --+-- x4:   deconv, norm, GELU, deconv --+
-      (B, C,     +-- x2:   deconv ----------------------+-- conv 1x1, norm -- conv 3x3, norm --> levels
-       H, W)     +-- x1:   ----------------------------+                                   |
-                 +-- x0.5: max pool ---------------------+     the last one, every 2nd pixel --> extra levels
-    ```
+    ::
+
+        inputs[-1] --+-- x4:   deconv, norm, GELU, deconv --+
+          (B, C,     +-- x2:   deconv ----------------------+-- conv 1x1, norm -- conv 3x3, norm --> levels
+           H, W)     +-- x1:   -----------------------------+                                  |
+                     +-- x0.5: max pool ---------------------+     the last one, every 2nd pixel --> extra levels
 
     Args:
         in_channels: Channels of the backbone's map; a multiple of 4.
