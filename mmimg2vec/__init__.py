@@ -1,20 +1,28 @@
 """Masked image modeling with deep-feature targets, as a plugin of OpenMMLab.
 
 ``custom_imports = dict(imports=['mmimg2vec'])`` in a config makes every part available as ``type='mmimg2vec.X'``.
-Importing the package checks the versions of what it builds on and registers the safe checkpoint loader; the parts
-themselves are imported when a registry is first asked for one.
+Importing the package checks the versions of what it builds on; the parts themselves are imported when a registry is
+first asked for one. It also changes two things of the whole process: mmengine's loaders of checkpoints are replaced by
+some that execute nothing (for every library in the process), and ``sys.excepthook`` prints a :class:`UserError` as one
+line. With ``MMIMG2VEC_PATCH=0`` in the environment both stay as they are; what this package reads itself is read safely
+all the same, but for what mmengine loads: ``load_from``, ``resume``, and ``init_cfg`` where mmengine initializes.
 """
+
+import os
 
 from mmimg2vec.environment import check_environment
 from mmimg2vec.errors import UserError, install_excepthook
 from mmimg2vec.version import __version__
 
-install_excepthook()
+_PATCH = os.environ.get('MMIMG2VEC_PATCH', '1') != '0'
+if _PATCH:
+    install_excepthook()
 check_environment()
 
 from mmimg2vec import registry  # noqa: E402  (the registries need a checked mmengine)
-from mmimg2vec.checkpoint.safe_load import register_safe_loader  # noqa: E402
+from mmimg2vec.checkpoint.sources import register_safe_loaders  # noqa: E402
 
-register_safe_loader()
+if _PATCH:
+    register_safe_loaders()
 
 __all__ = ['UserError', '__version__', 'registry']

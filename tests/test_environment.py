@@ -46,3 +46,20 @@ def test_users_mistake_is_one_line_and_other_errors_keep_their_trace():
 def test_import_is_cheap():
     code = 'import mmimg2vec, sys; print([m for m in ("torch.nn", "mmpretrain", "mmdet") if m in sys.modules])'
     assert 'mmpretrain' not in run_python(code).stdout
+
+
+def test_the_process_is_left_alone_where_that_is_asked_for(tmp_path, monkeypatch):
+    code = f"""
+import sys, torch
+before = sys.excepthook
+import mmimg2vec
+from mmengine.runner import CheckpointLoader
+from mmimg2vec.checkpoint.sources import load_checkpoint
+print(sys.excepthook is before)
+print(any(x.__module__.startswith('mmimg2vec') for x in CheckpointLoader._schemes.values()))
+torch.save({{'w': torch.ones(1)}}, {str(tmp_path / 'a.pth')!r})
+print(list(load_checkpoint({str(tmp_path / 'a.pth')!r})))
+"""
+    assert run_python(code).stdout.split('\n')[:3] == ['False', 'True', "['w']"]
+    monkeypatch.setenv('MMIMG2VEC_PATCH', '0')
+    assert run_python(code).stdout.split('\n')[:3] == ['True', 'False', "['w']"]

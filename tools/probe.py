@@ -10,7 +10,6 @@ tools/probe.py CONFIG --launcher pytorch``.
 """
 
 import argparse
-import json
 import os
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from mmimg2vec.checkpoint.fill import fill_module
+from mmimg2vec.checkpoint.write import write_json
 from mmimg2vec.engine.command_line import add_common_arguments, build_runner, run, set_work_dir
 from mmimg2vec.engine.launch import prepare_launch
 from mmimg2vec.errors import UserError
@@ -110,7 +110,7 @@ def main() -> None:
     results = evaluate(runner)
     if is_main_process():
         path = Path(runner.work_dir, 'results.json')
-        path.write_text(json.dumps(results, indent=1) + '\n', encoding='utf-8')
+        write_json(path, results)
         line = '  '.join(f'{name}: {value:.2f}' for name, value in results.items())
         runner.logger.info(f'{line} ({path})')
 

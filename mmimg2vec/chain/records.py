@@ -15,6 +15,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mmimg2vec.chain.plan import Chain, Stage
+from mmimg2vec.checkpoint.write import write_json
 from mmimg2vec.errors import UserError
 from mmimg2vec.utils.config import load_config
 
@@ -48,7 +49,7 @@ def write_record(folder: Path, stage: Stage, settings: str, command: str = '') -
         'seconds': round(read_seconds(folder), 1),
         'finished': time.strftime('%Y-%m-%d %H:%M:%S'),
     }
-    _write(folder / _RECORD, record)
+    write_json(folder / _RECORD, record)
 
 
 def read_seconds(folder: Path) -> float:
@@ -61,7 +62,7 @@ def read_seconds(folder: Path) -> float:
 
 def write_seconds(folder: Path, seconds: float) -> None:
     """Note the seconds that a stage has run so far."""
-    _write(folder / _CLOCK, round(seconds, 1))
+    write_json(folder / _CLOCK, round(seconds, 1))
 
 
 def settings_of(chain: Chain, stage: Stage) -> str:
@@ -177,9 +178,3 @@ class environment:
 
 def _copy(options: dict[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(options))
-
-
-def _write(path: Path, content: Any) -> None:
-    part = path.with_name(f'{path.name}.part')
-    part.write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
-    os.replace(part, path)

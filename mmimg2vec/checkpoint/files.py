@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mmimg2vec.checkpoint.safe_load import safe_load
+from mmimg2vec.checkpoint.write import move_into_place, write_json
 from mmimg2vec.environment import require
 from mmimg2vec.errors import UserError
 
@@ -51,11 +51,11 @@ def write_checked(
         with tempfile.TemporaryDirectory(prefix='.export-', dir=path.parent) as folder:
             part = Path(folder, path.name)
             _write_tensors(part, state)
-            _write_json(part, metadata)
+            write_json(metadata_path(part), metadata, indent=2)
             metadata = metadata | check(part)
-            _write_json(part, metadata)
-            os.replace(metadata_path(part), metadata_path(path))
-            os.replace(part, path)
+            write_json(metadata_path(part), metadata, indent=2)
+            move_into_place(metadata_path(part), metadata_path(path))
+            move_into_place(part, path)
     except OSError as error:
         raise UserError(f'{path} cannot be written: {error}') from error
     return metadata
@@ -108,8 +108,3 @@ def _write_tensors(path: Path, state: Mapping[str, Tensor]) -> None:
         path.write_bytes(safetensors.save(tensors, metadata={'format': 'pt'}))
     else:
         torch.save(tensors, path)
-
-
-def _write_json(path: Path, metadata: dict[str, Any]) -> None:
-    text = json.dumps(metadata, indent=2) + '\n'
-    metadata_path(path).write_text(text, encoding='utf-8')

@@ -12,7 +12,7 @@ import torch
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
-from mmimg2vec.checkpoint.safe_load import load_verified
+from mmimg2vec.checkpoint.sources import load_verified
 from mmimg2vec.errors import UserError
 
 # LayerScale in mmpretrain's vision transformers.

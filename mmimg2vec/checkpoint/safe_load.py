@@ -1,13 +1,11 @@
-"""Loading of checkpoints without executing code, in place of mmengine's loaders.
+"""Reading of checkpoints without executing code: the one place that calls ``torch.load`` or reads safetensors.
 
-``pickle`` runs whatever a file says. mmengine's loaders let it: always in the original, after a warning in the
-continuation. :func:`register_safe_loader` replaces them for ``load_from``, ``resume`` and ``init_cfg`` at once; where
-a file comes from (folder, URL, model zoo name, object store) stays as in mmengine.
+``pickle`` runs whatever a file says, and ``torch.load`` lets it before torch 2.6 in more ways than ``weights_only``
+closes. Where files come from is the matter of :mod:`mmimg2vec.checkpoint.sources`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os.path as osp
 import pickle
@@ -17,21 +15,15 @@ import tarfile
 import zipfile
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import urlparse
 
 import torch
-from mmengine import dist, fileio
-from mmengine.runner import CheckpointLoader
-from mmengine.runner import checkpoint as mmengine_checkpoint
 
 from mmimg2vec.environment import require
 from mmimg2vec.errors import UserError
 
-_LEGACY_PREFIXES = ('modelzoo://', 'torchvision://')
 # What tensors and plain containers are saved with.
 _TENSORS = ('torch.', 'collections.OrderedDict', '_codecs.encode')
 _PICKLES = 4
-_ZOO_PREFIXES = ('open-mmlab://', 'openmmlab://')
 
 
 def safe_load(source: str | Path | bytes, map_location: Any = None, name: str | None = None) -> Any:
@@ -60,117 +52,6 @@ def safe_load(source: str | Path | bytes, map_location: Any = None, name: str | 
         # Also what a state dict for an absent device raises.
         reason = str(error).strip().split('\n')[0]
         raise UserError(f'{name} cannot be read as a checkpoint ({reason}): download or save it again') from error
-
-
-def load_verified(source: str, sha256: str, map_location: Any = 'cpu') -> Any:
-    """Load a checkpoint whose bytes have a known SHA-256; what is hashed is what is loaded.
-
-    Args:
-        source: A file, a URL or an object of a store.
-        sha256: In hexadecimal; its first eight digits or more are enough, as they stand in the file names of torchvision
-            and OpenMMLab.
-        map_location: As for ``torch.load``.
-
-    Raises:
-        UserError: The file is another one, or cannot be had or loaded.
-    """
-    wanted = str(sha256).lower()
-    if not re.fullmatch(r'[0-9a-f]{8,64}', wanted):
-        raise UserError(f'sha256={sha256!r} of {source} has to be 8 to 64 hexadecimal digits')
-    data = _read_bytes(source)
-    found = hashlib.sha256(data).hexdigest()
-    if not found.startswith(wanted):
-        raise UserError(
-            f'{source} has the SHA-256 {found}, the config says {wanted}: download the file again, or correct sha256 '
-            'where the file is the one that you mean'
-        )
-    return safe_load(data, map_location, name=source)
-
-
-def load_from_local(filename: str, map_location: Any = None) -> Any:
-    """Load a local file."""
-    return safe_load(osp.expanduser(filename), map_location)
-
-
-def load_from_http(filename: str, map_location: Any = None) -> Any:
-    """Download into torch's hub folder, where not done before, and load; rank 0 first."""
-    return safe_load(_fetch(filename), map_location)
-
-
-def _fetch(filename: str) -> str:
-    rank, world_size = dist.get_dist_info()
-    path = osp.join(torch.hub.get_dir(), 'checkpoints', osp.basename(urlparse(filename).path))
-    if rank == 0:
-        _download(filename, path)
-    if world_size > 1:
-        dist.barrier()
-        _download(filename, path)  # for ranks on other machines
-    return path
-
-
-def load_from_torchvision(filename: str, map_location: Any = None) -> Any:
-    """Load by torchvision's name of the weights."""
-    urls = mmengine_checkpoint.get_torchvision_models()
-    return load_from_http(_look_up(filename, urls), map_location)
-
-
-def load_from_openmmlab(filename: str, map_location: Any = None) -> Any:
-    """Load by OpenMMLab's name of the weights."""
-    deprecated = mmengine_checkpoint.get_deprecated_model_names()
-    scheme, name = filename.split('://', 1)
-    address = _look_up(f'{scheme}://{deprecated.get(name, name)}', mmengine_checkpoint.get_external_models())
-    if address.startswith(('http://', 'https://')):
-        return load_from_http(address, map_location)
-    return safe_load(osp.join(mmengine_checkpoint._get_mmengine_home(), address), map_location)
-
-
-def load_from_mmcls(filename: str, map_location: Any = None) -> Any:
-    """Load the backbone of a classifier by its name in the model zoo."""
-    address = _look_up(filename, mmengine_checkpoint.get_mmcls_models())
-    return mmengine_checkpoint._process_mmcls_checkpoint(load_from_http(address, map_location))
-
-
-def load_from_ceph(filename: str, map_location: Any = None, backend: str = 'petrel') -> Any:
-    """Load from an object store."""
-    return safe_load(_get(filename, backend), map_location, name=filename)
-
-
-def load_from_elsewhere(filename: str, map_location: Any = None) -> Any:
-    """Refuse a scheme that has no safe loader."""
-    raise UserError(f'{filename} cannot be loaded safely: download it and name the local file')
-
-
-def register_safe_loader() -> None:
-    """Put the loaders of this module in place of all of mmengine's."""
-    loaders = {
-        ('',): load_from_local,
-        ('http://', 'https://'): load_from_http,
-        _LEGACY_PREFIXES: load_from_torchvision,
-        _ZOO_PREFIXES: load_from_openmmlab,
-        ('mmcls://',): load_from_mmcls,
-        (r'(\S+\:)?s3://', r'(\S+\:)?petrel://'): load_from_ceph,
-    }
-    ours = {prefix for prefixes in loaders for prefix in prefixes}
-    loaders[tuple(set(CheckpointLoader._schemes) - ours)] = load_from_elsewhere
-    for prefixes, loader in loaders.items():
-        CheckpointLoader.register_scheme(prefixes, loader, force=True)
-
-
-def _read_bytes(source: str) -> bytes:
-    if source.startswith(('http://', 'https://')):
-        return Path(_fetch(source)).read_bytes()
-    if re.match(r'(\S+:)?(s3|petrel)://', source):
-        return _get(source)
-    path = Path(source).expanduser()
-    if '://' in source:
-        raise UserError(f'sha256 needs a file or a URL, not {source}: write its URL out')
-    if not path.is_file():
-        raise UserError(f'no checkpoint {source}: check the path')
-    return path.read_bytes()
-
-
-def _get(filename: str, backend: str = 'petrel') -> bytes:
-    return fileio.get_file_backend(filename, backend_args={'backend': backend}).get(filename)
 
 
 def _refuse_programs(source: str | Path | bytes, name: str) -> None:
@@ -264,20 +145,3 @@ def _collect_names(file: IO[bytes], names: list[str]) -> None:
             names.append('.'.join(texts[-2:]))  # module and name, which were put on the stack
         elif isinstance(argument, str):
             texts.append(argument)
-
-
-def _look_up(filename: str, addresses: dict) -> str:
-    name = filename.split('://', 1)[1]
-    if name not in addresses:
-        raise UserError(f'{filename} is no known name of weights: use a URL or a local file')
-    return addresses[name]
-
-
-def _download(url: str, path: str) -> None:
-    if osp.exists(path):
-        return
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    try:
-        torch.hub.download_url_to_file(url, path, progress=dist.is_main_process())
-    except OSError as error:
-        raise UserError(f'{url} cannot be downloaded ({error}): put the file at {path}') from error

@@ -14,6 +14,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 
+from mmimg2vec.checkpoint.write import write_text
 from mmimg2vec.datasets.image_files import find_images, unreadable
 from mmimg2vec.environment import require
 from mmimg2vec.errors import UserError
@@ -101,7 +102,7 @@ def infer(
         'images': records,
         'skipped': [{'image': str(path), 'reason': reason} for path, reason in skipped.items()],
     }
-    (out / 'predictions.json').write_text(_lines(result), encoding='utf-8')
+    write_text(out / 'predictions.json', _lines(result))
     return result
 
 

@@ -14,7 +14,8 @@ from test_serialization import payload_files
 
 from mmimg2vec.checkpoint.downstream import backbone_config
 from mmimg2vec.checkpoint.fill import fill_module
-from mmimg2vec.checkpoint.safe_load import load_verified, safe_load
+from mmimg2vec.checkpoint.safe_load import safe_load
+from mmimg2vec.checkpoint.sources import load_verified
 from mmimg2vec.errors import UserError
 from mmimg2vec.models import BackboneTargetGenerator
 from mmimg2vec.teacher_selection import find_teacher

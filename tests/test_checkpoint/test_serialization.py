@@ -125,7 +125,7 @@ def test_a_file_cut_short(tmp_path):
 
 def test_every_scheme_is_replaced(tmp_path, monkeypatch):
     for prefix, loader in CheckpointLoader._schemes.items():
-        assert loader.__module__ == 'mmimg2vec.checkpoint.safe_load', prefix
+        assert loader.__module__ == 'mmimg2vec.checkpoint.sources', prefix
     with pytest.raises(UserError, match='loaded safely'):
         CheckpointLoader.load_checkpoint('pavi://model')
     for name in ('torchvision://nothing', 'openmmlab://nothing', 'mmcls://nothing'):

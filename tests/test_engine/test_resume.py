@@ -8,6 +8,7 @@ import torch
 import toy
 from mmengine.hooks import Hook
 
+from mmimg2vec.engine.hooks import safe_checkpoint
 from mmimg2vec.errors import UserError
 
 
@@ -122,6 +123,27 @@ def test_a_run_killed_while_saving_keeps_its_last_checkpoint(images, tmp_path, m
     whole = toy.runner_of(images, tmp_path / 'whole', epochs=3)
     whole.train()
     assert equal(weights(tmp_path / 'run' / 'epoch_3.pth'), weights(tmp_path / 'whole' / 'epoch_3.pth'))
+
+
+@pytest.mark.parametrize('step', ['rename', 'pointer'])
+def test_killed_between_two_steps_of_saving(images, tmp_path, monkeypatch, step):
+    """Whatever ``last_checkpoint`` names is there, and whole: the oldest file goes last."""
+    hook = dict(type='mmimg2vec.SafeCheckpointHook', interval=1, max_keep_ckpts=1)
+    run = toy.runner_of(images, tmp_path / 'run', epochs=3, default_hooks=dict(checkpoint=hook))
+    name = 'move_into_place' if step == 'rename' else 'write_text'
+    original = getattr(safe_checkpoint, name)
+
+    def die(*args):
+        if 'epoch_2' in str(args[1]):
+            raise KeyboardInterrupt
+        original(*args)
+
+    monkeypatch.setattr(safe_checkpoint, name, die)
+    with pytest.raises(KeyboardInterrupt):
+        run.train()
+    named = (tmp_path / 'run' / 'last_checkpoint').read_text()
+    assert named.endswith('epoch_1.pth') and weights(named)
+    assert os.path.isfile(tmp_path / 'run' / 'epoch_2.pth') == (step == 'pointer')
 
 
 def test_load_from_starts_a_new_run(images, tmp_path):

@@ -27,7 +27,7 @@ from torchvision.ops import nms
 from mmimg2vec.chain.plan import Chain, Stage
 from mmimg2vec.chain.records import read_config
 from mmimg2vec.chain.report.figures import save
-from mmimg2vec.checkpoint.safe_load import load_from_local
+from mmimg2vec.checkpoint.sources import load_from_local
 
 #: Distinct colors (RGB), by class.
 _COLORS = np.array(

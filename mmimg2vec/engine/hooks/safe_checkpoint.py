@@ -10,6 +10,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from mmimg2vec.checkpoint.serialization import from_serializable, to_serializable
+from mmimg2vec.checkpoint.write import move_into_place, write_text
 from mmimg2vec.registry import HOOKS
 
 
@@ -60,8 +61,8 @@ class SafeCheckpointHook(CheckpointHook):
         )
         if not is_main_process():
             return
-        os.replace(osp.join(self.out_dir, part), self.last_ckpt)
-        _write_whole(osp.join(runner.work_dir, 'last_checkpoint'), self.last_ckpt)
+        move_into_place(osp.join(self.out_dir, part), self.last_ckpt)
+        write_text(osp.join(runner.work_dir, 'last_checkpoint'), self.last_ckpt)
         for old in outdated:
             path = osp.join(self.out_dir, self.filename_tmpl.format(old))
             if osp.isfile(path):
@@ -75,9 +76,3 @@ class SafeCheckpointHook(CheckpointHook):
         self.keep_ckpt_ids.append(step)  # a deque that forgets its oldest entry
         runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
         return steps[: -self.max_keep_ckpts]
-
-
-def _write_whole(path: str, text: str) -> None:
-    with open(f'{path}.part', 'w') as file:
-        file.write(text)
-    os.replace(f'{path}.part', path)
