@@ -17,11 +17,11 @@ import time
 from mmimg2vec.chain import (
     Chain,
     Launch,
-    as_typed,
     check_chain,
     is_finished,
     read_chain,
     run_chain,
+    shell_line,
     stage_command,
 )
 from mmimg2vec.chain.commands import add_launch_arguments
@@ -53,7 +53,7 @@ def print_plan(chain: Chain, launch: Launch, only: tuple[str, ...]) -> None:
     for stage in chain.select(only):
         state = 'finished' if is_finished(chain, stage) else 'to run'
         print(f'# {stage.name}: {stage.title} ({state})')
-        print(as_typed(*stage_command(chain, stage, launch)))
+        print(shell_line(*stage_command(chain, stage, launch)))
 
 
 def write_report(chain: Chain) -> None:
@@ -88,7 +88,7 @@ def main() -> None:
         return
     print(f'{chain.title}: {len(chain.stages)} stages in {chain.work_dir}', flush=True)
     try:
-        failed = run_chain(chain, launch, only, redo, say=lambda line: print(line, flush=True))
+        failed = run_chain(chain, launch, only, redo, report=lambda line: print(line, flush=True))
     except KeyboardInterrupt:
         raise UserError('interrupted: the same command goes on') from None
     write_report(chain)

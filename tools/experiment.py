@@ -48,7 +48,7 @@ def main() -> None:
             if problems:
                 raise UserError(f'seed {seed}: {problems[0]}')
             print(f'seed {seed}', flush=True)
-            failed += run_chain(chain, launch, tuple(args.only), say=lambda line: print(line, flush=True))
+            failed += run_chain(chain, launch, tuple(args.only), report=lambda line: print(line, flush=True))
             write_report(chain)
         runs.append(compare(chain))
     text = f'{table(runs, chain.differences)}\n\nMean ± standard deviation over seeds {args.seeds}.'

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from config_checks.names import EMBEDDED_DATA
-from mmimg2vec.chain.plan import Stage, read_chain
+from mmimg2vec.chain import Stage, read_chain
 from mmimg2vec.errors import UserError
 
 MAX_DEPTH = 2

@@ -1,20 +1,21 @@
 """From images to classifier, detector and segmenter: stages in order, skipped, resumed, reported."""
 
-from mmimg2vec.chain.commands import Launch, as_typed, stage_command
-from mmimg2vec.chain.plan import Chain, Stage, read_chain
+from mmimg2vec.chain.chain_config import read_chain
+from mmimg2vec.chain.commands import Launch, shell_line, stage_command
+from mmimg2vec.chain.plan import Chain, Stage
 from mmimg2vec.chain.preflight import check_chain
-from mmimg2vec.chain.records import is_finished, set_aside
+from mmimg2vec.chain.records import archive, is_finished
 from mmimg2vec.chain.runner import run_chain
 
 __all__ = [
     'Chain',
     'Launch',
     'Stage',
-    'as_typed',
+    'archive',
     'check_chain',
     'is_finished',
     'read_chain',
     'run_chain',
-    'set_aside',
+    'shell_line',
     'stage_command',
 ]

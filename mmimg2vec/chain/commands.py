@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmimg2vec.chain.plan import Chain, Stage
-from mmimg2vec.utils.config import Options, option_text
+from mmimg2vec.engine.command_line import Options, option_text
+from mmimg2vec.utils.paths import find_shipped, shipped_folder
 
 LAUNCHERS = ('none', 'pytorch', 'slurm')
 
@@ -46,15 +47,6 @@ def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def tools_folder() -> Path:
-    """Folder of the command-line tools: the checkout's, or the copy that was installed with the package."""
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package.parent / 'tools', package / '.mim' / 'tools'):
-        if (folder / 'train.py').is_file():
-            return folder
-    raise FileNotFoundError(f'no tools beside {package}')
-
-
 def summary_command(chain: Chain, out: Path) -> list[str]:
     """Words of the command that sums up a chain over its seeds; empty where it has none.
 
@@ -67,10 +59,7 @@ def summary_command(chain: Chain, out: Path) -> list[str]:
 
 
 def _script_command(words: Sequence[str]) -> list[str]:
-    script = Path(words[0])
-    if script.parts[0] == 'tools':
-        script = tools_folder().joinpath(*script.parts[1:])
-    return [_python(), _short(script), *words[1:]]
+    return [_python(), _relative(find_shipped(words[0])), *words[1:]]
 
 
 def stage_command(chain: Chain, stage: Stage, launch: Launch) -> tuple[dict[str, str], list[str]]:
@@ -79,8 +68,8 @@ def stage_command(chain: Chain, stage: Stage, launch: Launch) -> tuple[dict[str,
     Training resumes by itself where the stage was interrupted. Commands other than training are one process: with
     Slurm, one on a node with a GPU.
     """
-    env, tools = dict(stage.env), tools_folder()
-    if stage.command is not None:
+    env, tools = dict(stage.env), shipped_folder('tools')
+    if stage.command:
         words = _script_command(stage.command)
         if launch.launcher == 'slurm':
             job = ['--job-name', f'{chain.name}-{stage.name}', '--gres=gpu:1', '--ntasks=1']
@@ -92,34 +81,28 @@ def stage_command(chain: Chain, stage: Stage, launch: Launch) -> tuple[dict[str,
         common += ['--cfg-options', *(f'{k}={option_text(v)}' for k, v in stage.options.items())]
     gpus = launch.gpus or stage.gpus
     if launch.launcher == 'pytorch':
-        words = [
-            *('bash', _short(tools / 'dist_train.sh'), stage.config, str(gpus)),
-            *('--work-dir', folder, *common),
-        ]
+        script = _relative(tools / 'dist_train.sh')
+        words = ['bash', script, stage.config, str(gpus), '--work-dir', folder, *common]
         env['PYTHON'] = _python()
     elif launch.launcher == 'slurm':
-        job = f'{chain.name}-{stage.name}'
-        words = [
-            *('bash', _short(tools / 'slurm_train.sh'), launch.partition, job, stage.config),
-            *(folder, *common),
-        ]
+        script = _relative(tools / 'slurm_train.sh')
+        words = ['bash', script, launch.partition, f'{chain.name}-{stage.name}', stage.config, folder, *common]
         env.update(GPUS=str(gpus), PYTHON=_python())
     else:
-        train = _short(tools / 'train.py')
-        words = [_python(), train, stage.config, '--work-dir', folder, *common]
+        words = [_python(), _relative(tools / 'train.py'), stage.config, '--work-dir', folder, *common]
     return env, words
 
 
-def as_typed(env: dict[str, str], words: list[str]) -> str:
+def shell_line(env: dict[str, str], words: list[str]) -> str:
     """A command in one line, to be pasted into a shell."""
     assignments = [f'{key}={shlex.quote(value)}' for key, value in env.items()]
     return ' '.join([*assignments, *(shlex.quote(word) for word in words)])
 
 
 def _python() -> str:
-    return _short(Path(sys.executable))
+    return _relative(Path(sys.executable))
 
 
-def _short(path: Path) -> str:
+def _relative(path: Path) -> str:
     relative = os.path.relpath(path)
     return relative if not relative.startswith('..') else str(path)

@@ -41,8 +41,8 @@ def progress(console: Path) -> str:
     return ''
 
 
-def last_words(console: Path, count: int = 3) -> str:
-    """What a run that failed said last: our one-line error where there is one, else its last lines."""
+def failure_reason(console: Path, count: int = 3) -> str:
+    """Why a run failed: its one-line error where there is one, else the last lines of its log."""
     # Several processes put their rank before each line.
     lines = [re.sub(r'^\[rank\d+\]:', '', line).strip() for line in _tail(console)]
     lines = [line for line in lines if line and 'ChildFailedError' not in line]
@@ -108,13 +108,13 @@ def curve(records: list[dict[str, Any]], key: str) -> tuple[list[float], list[fl
 
 
 def final_metrics(folder: Path) -> dict[str, float]:
-    """The last results of a stage, in percent: key of :data:`METRICS` or of a probe's ``results.json`` -> value."""
+    """The last results of a stage, in percent: key of :data:`METRICS`, or of the ``results.json`` of ``tools/probe.py``, -> value."""
     records, results = [*_read_tests(folder), *read_scalars(folder)], {}
     for key, (_, factor) in METRICS.items():
         _, values = curve(records, key)
         if values:
             results[key] = factor * values[-1]
-    probe = folder / 'results.json'
-    if probe.is_file():
-        results.update(json.loads(probe.read_text(encoding='utf-8')))
+    frozen = folder / 'results.json'
+    if frozen.is_file():
+        results.update(json.loads(frozen.read_text(encoding='utf-8')))
     return results

@@ -8,47 +8,47 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import time
 from pathlib import Path
+
+import psutil
 
 _VARIABLE = 'MMIMG2VEC_CHAIN'
 
 
-def mark(work_dir: Path) -> dict[str, str]:
+def chain_variable(work_dir: Path) -> dict[str, str]:
     """Environment variable by which the processes of a chain are known."""
     return {_VARIABLE: str(work_dir.resolve())}
 
 
-def end_orphans(work_dir: Path, patience: float = 10.0) -> list[int]:
+def end_orphans(work_dir: Path, timeout: float = 10.0) -> int:
     """End the processes of an earlier chain in a folder, of which the caller holds the lock.
 
     Args:
         work_dir: Folder of the chain.
-        patience: Seconds that they get to end by themselves; then they are killed.
+        timeout: Seconds that they get to end by themselves; then they are killed.
 
     Returns:
-        Their process numbers; none on systems without ``/proc``.
+        Their number.
     """
-    found = find_processes(work_dir)
-    left = found
-    for ending, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, patience)):
+    found = left = find_processes(work_dir)
+    for end in (psutil.Process.terminate, psutil.Process.kill):
         for process in left:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(process, ending)
-        deadline = time.monotonic() + seconds
+            with contextlib.suppress(psutil.Error):
+                end(process)
+        deadline = time.monotonic() + timeout
+        # Looked for again rather than waited for: one that ends may have started another.
         while (left := find_processes(work_dir)) and time.monotonic() < deadline:
             time.sleep(0.1)
-    return found
+    return len(found)
 
 
-def find_processes(work_dir: Path) -> list[int]:
-    """Process numbers of all processes of chains in a folder, but for this one's own."""
-    ((name, value),) = mark(work_dir).items()
-    wanted = f'{name}={value}'.encode()
+def find_processes(work_dir: Path) -> list[psutil.Process]:
+    """All processes of chains in a folder, but for this one's own."""
+    ((name, value),) = chain_variable(work_dir).items()
     found = []
-    for entry in Path('/proc').glob('[0-9]*'):
-        with contextlib.suppress(OSError):  # ended meanwhile, or somebody else's
-            if wanted in (entry / 'environ').read_bytes().split(b'\0'):
-                found.append(int(entry.name))
-    return [process for process in found if process != os.getpid()]
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):  # ended meanwhile, or somebody else's
+            if process.pid != os.getpid() and process.environ().get(name) == value:
+                found.append(process)
+    return found

@@ -8,11 +8,12 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmimg2vec.chain.commands import Launch, tools_folder
+from mmimg2vec.chain.commands import Launch
 from mmimg2vec.chain.plan import Chain, Stage
 from mmimg2vec.chain.records import read_config, read_record
 from mmimg2vec.datasets.checks import check_dataset_config
 from mmimg2vec.errors import UserError
+from mmimg2vec.utils.paths import find_shipped
 
 
 def check_chain(chain: Chain, launch: Launch, only: tuple[str, ...] = (), redo: tuple[str, ...] = ()) -> list[str]:
@@ -27,7 +28,8 @@ def check_chain(chain: Chain, launch: Launch, only: tuple[str, ...] = (), redo: 
     Returns:
         One line per problem: the stages that it concerns, what is missing, and the cure.
     """
-    problems, found = [], {}
+    problems: list[str] = []
+    found: dict[str, tuple[str, list[str]]] = {}
     if launch.launcher == 'slurm' and not launch.partition:
         problems.append('--launcher slurm needs --partition NAME')
     made: list[Path] = []
@@ -46,7 +48,7 @@ def check_chain(chain: Chain, launch: Launch, only: tuple[str, ...] = (), redo: 
 
 
 def _check_stage(stage: Stage, made: list[Path]) -> list[str]:
-    if stage.command is not None:
+    if stage.command:
         return _check_command(stage, made)
     return _check_config(stage, stage.config, made)
 
@@ -54,10 +56,7 @@ def _check_stage(stage: Stage, made: list[Path]) -> list[str]:
 def _check_command(stage: Stage, made: list[Path]) -> list[str]:
     """The script of a command, and the configs and checkpoints among its words."""
     script, *words = stage.command
-    script = Path(script)
-    if script.parts[0] == 'tools':
-        script = tools_folder().joinpath(*script.parts[1:])
-    problems = [] if script.is_file() else [f'no script {script}: correct its command']
+    problems = [] if find_shipped(script).is_file() else [f'no script {script}: correct its command']
     random = '--random' in words  # tools/probe.py takes no checkpoint then
     for word in words:
         word = word.rpartition('=')[2]  # NAME=FILE and --option=FILE

@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import hashlib
 import json
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +21,11 @@ from mmimg2vec.chain.plan import Chain, Stage
 from mmimg2vec.checkpoint.write import write_json
 from mmimg2vec.errors import UserError
 from mmimg2vec.utils.config import load_config
+from mmimg2vec.utils.paths import find_shipped
 
 _RECORD = 'stage.json'
 _CLOCK = 'seconds.json'
-_BEGUN = 'begun'
+_STARTED = 'begun'
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
@@ -41,7 +45,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 
 def write_record(folder: Path, stage: Stage, settings: str, command: str = '') -> None:
-    """Note that a stage is finished, and with which command."""
+    """Write down that a stage is finished, and with which command."""
     record = {
         'stage': stage.name,
         'command': command,
@@ -61,7 +65,7 @@ def read_seconds(folder: Path) -> float:
 
 
 def write_seconds(folder: Path, seconds: float) -> None:
-    """Note the seconds that a stage has run so far."""
+    """Write down the seconds that a stage has run so far."""
     write_json(folder / _CLOCK, round(seconds, 1))
 
 
@@ -75,10 +79,10 @@ def _digest(chain: Chain, stage: Stage, known: dict[str, str]) -> str:
     if stage.name in known:
         return known[stage.name]
     parts: list[Any] = [chain.seed, [_digest(chain, chain[name], known) for name in stage.needs]]
-    parts += [stage.command, sorted(stage.env.items())]
-    words = stage.command[1:] if stage.command else [stage.config]
+    parts += [stage.command or None, sorted(stage.env.items())]
+    words = stage.command[1:] if stage.command else (stage.config,)
     for config in words:
-        if config.endswith('.py') and Path(config).is_file():
+        if config.endswith('.py') and find_shipped(config).is_file():
             parts.append(read_config(stage, config).pretty_text)
     text = json.dumps(parts)
     # The chain's own folder is left out: what is finished stays finished where it is moved.
@@ -105,14 +109,14 @@ def is_finished(chain: Chain, stage: Stage) -> bool:
     return True
 
 
-def check_begun(chain: Chain, stage: Stage) -> None:
-    """Look whether an interrupted stage was begun with the settings that the chain has now.
+def check_interrupted(chain: Chain, stage: Stage) -> None:
+    """Check that an interrupted stage was begun with the settings that the chain has now.
 
     Raises:
         UserError: It has a checkpoint from which it would go on, of other settings.
     """
     folder = chain.folder(stage)
-    begun = folder / _BEGUN
+    begun = folder / _STARTED
     if not ((folder / 'last_checkpoint').is_file() and begun.is_file()):
         return
     if begun.read_text() != settings_of(chain, stage):
@@ -122,14 +126,14 @@ def check_begun(chain: Chain, stage: Stage) -> None:
         )
 
 
-def note_begin(chain: Chain, stage: Stage) -> str:
-    """Note with which settings a stage begins; returns their digest."""
+def record_start(chain: Chain, stage: Stage) -> str:
+    """Write down with which settings a stage starts; returns their digest."""
     settings = settings_of(chain, stage)
-    (chain.folder(stage) / _BEGUN).write_text(settings)
+    (chain.folder(stage) / _STARTED).write_text(settings)
     return settings
 
 
-def set_aside(chain: Chain, name: str) -> list[str]:
+def archive(chain: Chain, name: str) -> list[str]:
     """Make a stage and all that need it unfinished; their folders are kept under another name.
 
     Returns:
@@ -152,29 +156,20 @@ def read_config(stage: Stage, config: str | None = None) -> Config:
     Raises:
         UserError: It cannot be read.
     """
-    with environment(stage.env):
-        return load_config(config or stage.config, _copy(stage.options))
+    with environment_variables(stage.env):
+        return load_config(config or stage.config, copy.deepcopy(stage.options))
 
 
-class environment:
-    """Environment variables for the time of a ``with`` block; configs read them."""
-
-    def __init__(self, variables: dict[str, str]) -> None:
-        self.variables = variables
-
-    def __enter__(self) -> None:
-        """Set them."""
-        self.before = {key: os.environ.get(key) for key in self.variables}
-        os.environ.update(self.variables)
-
-    def __exit__(self, *error: object) -> None:
-        """Bring back what was there before."""
-        for key, value in self.before.items():
+@contextlib.contextmanager
+def environment_variables(variables: dict[str, str]) -> Iterator[None]:
+    """Environment variables for the time of a ``with`` block, which configs read; afterwards they are as before."""
+    before = {key: os.environ.get(key) for key in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
             if value is None:
                 os.environ.pop(key, None)
             else:
                 os.environ[key] = value
-
-
-def _copy(options: dict[str, Any]) -> dict[str, Any]:
-    return json.loads(json.dumps(options))

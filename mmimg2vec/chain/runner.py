@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import os
 import signal
 import subprocess
@@ -12,16 +11,18 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from mmimg2vec.chain.commands import Launch, as_typed, stage_command
-from mmimg2vec.chain.logs import last_words, progress
-from mmimg2vec.chain.orphans import end_orphans, mark
+import filelock
+
+from mmimg2vec.chain.commands import Launch, shell_line, stage_command
+from mmimg2vec.chain.logs import failure_reason, progress
+from mmimg2vec.chain.orphans import chain_variable, end_orphans
 from mmimg2vec.chain.plan import Chain, Stage
 from mmimg2vec.chain.records import (
-    check_begun,
+    archive,
+    check_interrupted,
     is_finished,
-    note_begin,
     read_seconds,
-    set_aside,
+    record_start,
     write_record,
     write_seconds,
 )
@@ -30,7 +31,7 @@ from mmimg2vec.errors import UserError
 _PR_SET_PDEATHSIG = 1
 
 
-class _Running:
+class _RunningStage:
     """A stage that runs."""
 
     def __init__(self, chain: Chain, stage: Stage, launch: Launch) -> None:
@@ -38,9 +39,9 @@ class _Running:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.console = self.folder / 'console.log'
         # Before it starts: a config edited meanwhile is not what it runs with.
-        self.settings = note_begin(chain, stage)
+        self.settings = record_start(chain, stage)
         env, words = stage_command(chain, stage, launch)
-        self.command = as_typed(env, words)
+        self.command = shell_line(env, words)
         with self.console.open('a') as log:
             log.write(f'$ {self.command}\n')
             log.flush()
@@ -49,24 +50,25 @@ class _Running:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, **_threads(chain.jobs), **env, **mark(chain.work_dir)},
-                preexec_fn=_end_with_parent,
+                env={**os.environ, **_threads(chain.jobs), **env, **chain_variable(chain.work_dir)},
+                preexec_fn=_die_with_parent,
             )
         self.before, self.start = read_seconds(self.folder), time.monotonic()
-        self.noted = 0.0
+        self.recorded = 0.0
 
     @property
     def seconds(self) -> float:
         return self.before + time.monotonic() - self.start
 
-    def note_time(self, every: float = 5.0) -> None:
-        if time.monotonic() - self.noted >= every:
-            self.noted = time.monotonic()
+    def record_time(self, every: float = 5.0) -> None:
+        if time.monotonic() - self.recorded >= every:
+            self.recorded = time.monotonic()
             write_seconds(self.folder, self.seconds)
 
 
-def _end_with_parent() -> None:
+def _die_with_parent() -> None:
     # Without this, a chain that is killed leaves a stage behind that goes on writing where the next start resumes.
+    # Linux's own call: psutil has none like it.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
@@ -82,7 +84,7 @@ def run_chain(
     launch: Launch,
     only: tuple[str, ...] = (),
     redo: tuple[str, ...] = (),
-    say: Callable[[str], None] = print,
+    report: Callable[[str], None] = print,
     report_every: float = 20.0,
 ) -> list[str]:
     """Run what is not finished, each stage as soon as those that it needs are finished.
@@ -94,7 +96,7 @@ def run_chain(
         launch: How stages are started.
         only: Names of the stages to run; all where empty. What they need has to be finished.
         redo: Names of the stages to begin again, with all that need them; what they wrote is kept under another name.
-        say: Gets each line for the terminal.
+        report: Called with each line for the terminal.
         report_every: Seconds between two reports of the running stages.
 
     Returns:
@@ -108,25 +110,25 @@ def run_chain(
     for name in redo:
         chain[name]
     with _lock(chain.work_dir):
-        if left := end_orphans(chain.work_dir):
-            say(f'{len(left)} processes of an earlier start were still there, and were ended')
+        if count := end_orphans(chain.work_dir):
+            report(f'{count} processes of an earlier start were still there, and were ended')
         for name in redo:
-            say(f'to be done again: {", ".join(set_aside(chain, name))}')
+            report(f'to be done again: {", ".join(archive(chain, name))}')
         finished, waiting = set(), []
         for stage in chain.stages:
             if is_finished(chain, stage):
                 finished.add(stage.name)
                 if stage in chosen:
-                    say(f'[{stage.name}] finished before')
+                    report(f'[{stage.name}] finished before')
             elif stage in chosen:
-                check_begun(chain, stage)
+                check_interrupted(chain, stage)
                 waiting.append(stage)
         names = {stage.name for stage in waiting} | finished
         for stage in waiting:
             missing = [name for name in stage.needs if name not in names]
             if missing:
                 raise UserError(f'stage {stage.name} needs {missing[0]}, which is not finished: name it in --only too')
-        return _run(chain, waiting, finished, launch, say, report_every)
+        return _run(chain, waiting, finished, launch, report, report_every)
 
 
 def _run(
@@ -134,10 +136,10 @@ def _run(
     waiting: list[Stage],
     finished: set[str],
     launch: Launch,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
     report_every: float,
 ) -> list[str]:
-    running: list[_Running] = []
+    running: list[_RunningStage] = []
     failed: set[str] = set()
     reported = time.monotonic()
     try:
@@ -146,23 +148,23 @@ def _run(
                 if failed.intersection(stage.needs):
                     waiting.remove(stage)
                     failed.add(stage.name)
-                    say(f'[{stage.name}] left out: it needs a stage that failed')
+                    report(f'[{stage.name}] left out: it needs a stage that failed')
                 elif finished.issuperset(stage.needs) and len(running) < chain.jobs:
                     waiting.remove(stage)
-                    running.append(_Running(chain, stage, launch))
-                    say(f'[{stage.name}] {stage.title}: starts')
+                    running.append(_RunningStage(chain, stage, launch))
+                    report(f'[{stage.name}] {stage.title}: starts')
             for job in list(running):
-                job.note_time()
+                job.record_time()
                 status = job.process.poll()
                 if status is None:
                     continue
                 running.remove(job)
-                _end(job, status, finished, failed, say)
+                _end(job, status, finished, failed, report)
             if running and time.monotonic() - reported >= report_every:
                 reported = time.monotonic()
                 for job in running:
                     state = progress(job.console) or 'starting'
-                    say(f'  [{job.stage.name}] {state} ({_minutes(job.seconds)})')
+                    report(f'  [{job.stage.name}] {state} ({_minutes(job.seconds)})')
             time.sleep(0.2)
     finally:
         for job in running:
@@ -173,21 +175,21 @@ def _run(
 
 
 def _end(
-    job: _Running,
+    job: _RunningStage,
     status: int,
     finished: set[str],
     failed: set[str],
-    say: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> None:
     write_seconds(job.folder, job.seconds)
     if status == 0:
         write_record(job.folder, job.stage, job.settings, job.command)
         finished.add(job.stage.name)
-        say(f'[{job.stage.name}] finished ({_minutes(job.seconds)})')
+        report(f'[{job.stage.name}] finished ({_minutes(job.seconds)})')
     else:
         failed.add(job.stage.name)
         how = f'status {status}' if status > 0 else signal.Signals(-status).name
-        say(f'[{job.stage.name}] FAILED ({how}): {last_words(job.console)}; its log: {job.console}')
+        report(f'[{job.stage.name}] FAILED ({how}): {failure_reason(job.console)}; its log: {job.console}')
 
 
 def _minutes(seconds: float) -> str:
@@ -196,12 +198,13 @@ def _minutes(seconds: float) -> str:
 
 @contextlib.contextmanager
 def _lock(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a folder; the system ends it with this process, however that ends."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / '.lock').open('w') as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(
-                f'another process runs the chain in {folder}: wait for it, or name another --work-dir'
-            ) from None
+    try:
+        lock = filelock.FileLock(folder / '.lock', timeout=0).acquire()
+    except filelock.Timeout:
+        raise UserError(
+            f'another process runs the chain in {folder}: wait for it, or name another --work-dir'
+        ) from None
+    with lock:
         yield

@@ -1,4 +1,4 @@
-"""What the scripts in ``tools/`` share: reading a config with readable mistakes, building its runner."""
+"""What the scripts in ``tools/`` share: their arguments, building the runner, ending with a readable mistake."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -18,7 +18,6 @@ from mmengine.runner import Runner
 from mmimg2vec.engine.launch import LAUNCHERS
 from mmimg2vec.environment import require
 from mmimg2vec.errors import UserError
-from mmimg2vec.utils.config import Options
 
 # What mmengine's backends import when they start.
 BACKEND_PACKAGES = {
@@ -30,6 +29,61 @@ BACKEND_PACKAGES = {
     'DVCLiveVisBackend': 'dvclive',
     'AimVisBackend': 'aim',
 }
+
+
+class Options(DictAction):
+    """``--cfg-options KEY=VALUE ...`` whose mistakes are one line."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Sequence[str],
+        option_string: str | None = None,
+    ) -> None:
+        """Parse the pairs.
+
+        Raises:
+            UserError: One of them is no ``KEY=VALUE``, or its value cannot be parsed.
+        """
+        for pair in values:
+            if not pair.partition('=')[0] or '=' not in pair:
+                raise UserError(f'--cfg-options takes KEY=VALUE pairs, without spaces around "=", but got "{pair}"')
+        try:
+            super().__call__(parser, namespace, values, option_string)
+        except (AssertionError, ValueError, IndexError) as error:
+            raise UserError(f'--cfg-options {" ".join(values)} cannot be parsed: {error}') from error
+
+
+def option_text(value: Any) -> str:
+    """Write a value so that ``--cfg-options`` reads it as it is; a tuple becomes a list.
+
+    Raises:
+        UserError: There is no such way: quotes do not keep a text from being read as a number or a list.
+    """
+    text = _bracketed(value)
+    try:
+        read = DictAction._parse_iterable(text)
+    except (AssertionError, ValueError, IndexError):
+        read = 'nothing'
+    if _kinds(read) != _kinds(value):
+        raise UserError(
+            f'--cfg-options would read {value!r} as {read!r}: write it into a config, with this one as its _base_'
+        )
+    return text
+
+
+def _bracketed(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return '[' + ','.join(map(_bracketed, value)) + ']'
+    return str(value)
+
+
+def _kinds(value: Any) -> Any:
+    """A value with the types of its parts: 1, 1.0 and True are equal."""
+    if isinstance(value, list | tuple):
+        return [_kinds(item) for item in value]
+    return type(value), value
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 
-from mmimg2vec.checkpoint.write import write_text
+from mmimg2vec.checkpoint.write import write_json
 from mmimg2vec.datasets.image_files import find_images, unreadable
 from mmimg2vec.environment import require
 from mmimg2vec.errors import UserError
@@ -102,7 +101,7 @@ def infer(
         'images': records,
         'skipped': [{'image': str(path), 'reason': reason} for path, reason in skipped.items()],
     }
-    write_text(out / 'predictions.json', _lines(result))
+    write_json(out / 'predictions.json', result)
     return result
 
 
@@ -125,14 +124,3 @@ def _task(cfg: Config) -> tuple[str, str]:
 def _write(path: Path, image: Any) -> None:
     if not mmcv.imwrite(image, str(path)):
         raise UserError(f'{path} cannot be written')
-
-
-def _lines(result: dict[str, Any]) -> str:
-    """JSON with a line per entry, and per image: an indented box would take six."""
-    entries = []
-    for key, value in result.items():
-        text = json.dumps(value)
-        if key in ('images', 'skipped') and value:
-            text = '[\n' + ',\n'.join(json.dumps(item) for item in value) + '\n]'
-        entries.append(f'"{key}": {text}')
-    return '{\n' + ',\n'.join(entries) + '\n}\n'

@@ -44,7 +44,7 @@ class ToyChain:
     def run(self, only=(), redo=(), **more):
         lines = []
         chain = self.read(**more)
-        failed = run_chain(chain, Launch(), only, redo, say=lines.append, report_every=0.1)
+        failed = run_chain(chain, Launch(), only, redo, report=lines.append, report_every=0.1)
         return failed, lines
 
     def record(self, stage):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmimg2vec.chain import Launch, as_typed, check_chain, read_chain, stage_command
+from mmimg2vec.chain import Launch, check_chain, read_chain, shell_line, stage_command
 from mmimg2vec.chain.commands import LAUNCHERS
 from mmimg2vec.chain.records import read_config
 from mmimg2vec.chain.report import compare, draw_results, table
@@ -39,7 +39,7 @@ def test_everything_but_what_a_user_brings_is_there(name, tmp_path):
     assert found.title and found.introduction.strip()
     for launcher in LAUNCHERS:
         launch = Launch(launcher, partition='p')
-        lines = [as_typed(*stage_command(found, stage, launch)) for stage in found.stages]
+        lines = [shell_line(*stage_command(found, stage, launch)) for stage in found.stages]
         assert len(set(lines)) == len(lines) and not any('{' in line for line in lines)
     missing = check_chain(found, Launch())
     assert [line for line in missing if not BROUGHT.match(line)] == []
@@ -64,7 +64,7 @@ def test_every_method_goes_the_whole_way(method, size):
     if size == 'vit-base':
         folder = {'cae-v2': 'cae_v2'}.get(method, method)
         for stage in found.stages:
-            words = [stage.config or '', *(stage.command or ())]
+            words = [stage.config, *stage.command]
             assert all(
                 word.startswith(f'configs/{folder}/') for word in words if word.endswith('.py') and 'configs' in word
             )
@@ -90,7 +90,7 @@ def test_backbones_of_cae_v2_have_layer_scale_everywhere():
     for stage in found.stages:
         if stage.name in ('images', 'clip', 'pretrain'):
             assert LAYER_SCALE not in stage.options
-        elif stage.config is not None:
+        elif stage.config:
             assert read_config(stage).model.backbone.layer_scale_init_value == 0.1
         else:
             assert stage.command[-2:] == ('--cfg-options', f'{LAYER_SCALE}=0.1')

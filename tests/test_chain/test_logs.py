@@ -2,7 +2,7 @@
 
 import json
 
-from mmimg2vec.chain.logs import curve, final_metrics, last_words, progress, read_scalars
+from mmimg2vec.chain.logs import curve, failure_reason, final_metrics, progress, read_scalars
 
 CONSOLE = """
 11/21 10:00:00 - mmengine - INFO - Epoch(train) [2][ 50/75]  lr: 1.0e-03  eta: 1 day, 0:01:36  time: 0.5  data_time: 0.01  loss: 0.8954  decode.loss_ce: 0.6
@@ -22,16 +22,16 @@ def test_progress(tmp_path):
     assert progress(console) == 'iter 200/160000, loss 1.5, 0:10:00 left'
 
 
-def test_last_words(tmp_path):
+def test_failure_reason(tmp_path):
     console = tmp_path / 'console.log'
-    assert last_words(console) == 'it said nothing'
+    assert failure_reason(console) == 'it said nothing'
     console.write_text('loading\nmmimg2vec: error: no data folder x: set data_root\nsome trace\n')
-    assert last_words(console) == 'mmimg2vec: error: no data folder x: set data_root'
+    assert failure_reason(console) == 'mmimg2vec: error: no data folder x: set data_root'
     # Of an earlier attempt, or of torchrun.
     console.write_text('$ first\nmmimg2vec: error: old\n$ second\n[rank0]: RuntimeError: new\nx.ChildFailedError:\n')
-    assert last_words(console) == 'RuntimeError: new'
+    assert failure_reason(console) == 'RuntimeError: new'
     console.write_text('Traceback (most recent call last):\n  File "a.py"\nKeyError: 4\nbye\n')
-    assert last_words(console) == 'KeyError: 4'
+    assert failure_reason(console) == 'KeyError: 4'
 
 
 def write_attempt(folder, name, records):

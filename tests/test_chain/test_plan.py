@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from mmimg2vec.chain import Launch, as_typed, read_chain, stage_command
+from mmimg2vec.chain import Launch, read_chain, shell_line, stage_command
 from mmimg2vec.chain.commands import summary_command
 from mmimg2vec.errors import UserError
 
@@ -60,7 +60,7 @@ def test_commands_of_the_launchers(tmp_path):
     ]
     assert env['BACKBONE'] == 'work/pretrain/backbone.pth'
     # What --dry-run prints is the command, whole: a shell reads it as it is meant.
-    assert shlex.split(as_typed(env, words))[2:] == words
+    assert shlex.split(shell_line(env, words))[2:] == words
 
     _, words = stage_command(chain, chain['detect'], Launch('pytorch'))
     assert words[:5] == ['bash', 'tools/dist_train.sh', 'configs/b.py', '8', '--work-dir']
@@ -84,7 +84,7 @@ def test_options_reach_mmengine_as_they_were(tmp_path):
     """What is written on the command line is read back as the same values."""
     import argparse
 
-    from mmimg2vec.utils.config import Options
+    from mmimg2vec.engine.command_line import Options
 
     options = {
         'a': None,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmimg2vec.chain import Launch, check_chain, read_chain
+from mmimg2vec.chain import Launch, check_chain, read_chain, stage_command
 from mmimg2vec.datasets.shapes import ShapesOptions, write_shapes
 
 CHAIN = 'configs/chains/img2vec_shapes.py'
@@ -125,3 +125,12 @@ def test_dry_run_starts_nothing(tmp_path):
     result = subprocess.run(bad, capture_output=True, text=True)
     assert result.returncode == 2 and 'nothing was started' in result.stderr
     assert 'Traceback' not in result.stderr
+
+
+def test_a_chain_of_an_installed_package_runs_in_any_folder(tmp_path, monkeypatch):
+    """Configs and tools that are not below the current folder are the package's own."""
+    monkeypatch.chdir(tmp_path)
+    chain = read_chain(CHAIN, str(tmp_path / 'work'))
+    assert check_chain(chain, Launch()) == []
+    _, words = stage_command(chain, chain['pretrain'], Launch())
+    assert Path(words[1]).is_file() and words[2].startswith('configs/')

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from mmimg2vec.chain.orphans import end_orphans, find_processes, mark
+from mmimg2vec.chain.orphans import chain_variable, end_orphans, find_processes
 from mmimg2vec.errors import UserError
 
 
@@ -135,13 +135,13 @@ def test_a_killed_chain_takes_its_stage_along(toy):
 def test_what_a_killed_chain_left_behind_is_ended(toy):
     # As a data-loading worker: it does not end with the one that started it.
     command = ['bash', '-c', 'trap "" TERM; sleep 60 & wait; sleep 60']
-    left = subprocess.Popen(command, env={**os.environ, **mark(toy.work_dir)})
-    other = subprocess.Popen(['sleep', '60'], env={**os.environ, **mark(toy.folder)})
+    left = subprocess.Popen(command, env={**os.environ, **chain_variable(toy.work_dir)})
+    other = subprocess.Popen(['sleep', '60'], env={**os.environ, **chain_variable(toy.folder)})
     toy.write(toy.stage('a'))
     while len(find_processes(toy.work_dir)) < 2:
         time.sleep(0.05)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr('mmimg2vec.chain.runner.end_orphans', partial(end_orphans, patience=1))
+        patch.setattr('mmimg2vec.chain.runner.end_orphans', partial(end_orphans, timeout=1))
         _, lines = toy.run()
     assert left.wait() == -signal.SIGKILL
     assert '2 processes of an earlier start' in lines[0]

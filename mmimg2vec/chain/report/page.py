@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from mmimg2vec.chain.commands import Launch, as_typed, stage_command
+from mmimg2vec.chain.commands import Launch, shell_line, stage_command
 from mmimg2vec.chain.logs import final_metrics
 from mmimg2vec.chain.plan import Chain, Stage
 from mmimg2vec.chain.records import read_record, read_seconds
@@ -64,7 +64,7 @@ def _sections(chain: Chain, rows: list[Comparison], pictures: Path) -> list[str]
         'stages, some of them at the same time. A single run says nothing about the spread over seeds.'
     )
     for stage, baseline in pairs(chain):
-        if stage.config is not None:
+        if stage.config:
             sections += _stage(chain, stage, baseline, pictures)
     sections += ['## Stages', _stages(chain)]
     return [section for section in sections if section]
@@ -116,7 +116,7 @@ def _stages(chain: Chain) -> str:
     lines = ['| stage | minutes | finished | command |', '|---|---|---|---|']
     for stage in chain.stages:
         record = read_record(chain.folder(stage)) or {}
-        command = record.get('command') or as_typed(*stage_command(chain, stage, Launch()))
+        command = record.get('command') or shell_line(*stage_command(chain, stage, Launch()))
         command = command.replace('|', '\\|')
         minutes = read_seconds(chain.folder(stage)) / 60
         lines.append(f'| {stage.title} | {minutes:.1f} | {record.get("finished", "no")} | `{command}` |')

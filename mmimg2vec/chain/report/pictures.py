@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import mmcv
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, MODELS, DefaultScope, init_default_scope
 from mmengine.runner import find_latest_checkpoint
 from torchvision.ops import nms
@@ -84,7 +86,7 @@ def predict(chain: Chain, stage: Stage, count: int) -> tuple[list[Any], tuple[st
         return None
     checkpoint = str(chain.folder(stage) / Path(checkpoint).name)
     scope = DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine'))
-    with scope, _without_remarks():
+    with scope, _quiet_libraries():
         init_default_scope(cfg.get('default_scope', 'mmengine'))
         dataset = DATASETS.build(cfg.val_dataloader.dataset)
         indices = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)
@@ -96,14 +98,14 @@ def predict(chain: Chain, stage: Stage, count: int) -> tuple[list[Any], tuple[st
 
 
 @contextlib.contextmanager
-def _without_remarks() -> Iterator[None]:
+def _quiet_libraries() -> Iterator[None]:
     """Keep what the libraries remark on annotations and settings off the terminal."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter('ignore')
         yield
 
 
-def _build(cfg: Config, checkpoint: str) -> torch.nn.Module:
+def _build(cfg: Config, checkpoint: str) -> BaseModel:
     model_cfg = cfg.model.copy()
     if 'backbone' in model_cfg:  # its weights come with the checkpoint
         model_cfg.backbone['init_cfg'] = None
@@ -119,7 +121,7 @@ def _kind(sample: Any) -> str:
 
 
 def _image(sample: Any) -> np.ndarray:
-    return cv2.cvtColor(cv2.imread(sample.img_path), cv2.COLOR_BGR2RGB)
+    return mmcv.imread(sample.img_path, channel_order='rgb')
 
 
 def _draw_class(ax: Axes, sample: Any, classes: tuple[str, ...], truth: bool) -> None:
@@ -199,4 +201,5 @@ def _draw_map(ax: Axes, sample: Any, classes: tuple[str, ...], truth: bool) -> N
     ax.imshow(canvas.astype(np.uint8))
 
 
+# Each draws the truth or the prediction of a sample; a class is compared with the truth in its label.
 _DRAW = {'class': _draw_class, 'instances': _draw_instances, 'map': _draw_map}

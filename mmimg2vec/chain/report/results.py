@@ -88,7 +88,7 @@ def _minutes(chain: Chain, stage: Stage) -> float:
     for earlier in reversed(chain.stages):
         if earlier.name in behind:
             behind.update(earlier.needs)
-    trainings = [s for s in chain.stages if s.name in behind and s.config is not None]
+    trainings = [s for s in chain.stages if s.name in behind and s.config]
     return sum(read_seconds(chain.folder(training)) for training in trainings) / 60
 
 
@@ -111,7 +111,7 @@ def table(runs: list[list[Comparison]], differences: Sequence[tuple[str, str]] =
         rows = [row for run in runs for row in run if (row.stage, row.key) == key]
         own = [row.value for row in rows if row.value is not None]
         other = [row.baseline for row in rows if row.baseline is not None]
-        both = [r.value - r.baseline for r in rows if None not in (r.value, r.baseline)]
+        both = [r.value - r.baseline for r in rows if r.value is not None and r.baseline is not None]
         cells = [mean_and_spread(own), mean_and_spread(other), mean_and_spread(both, sign='+')]
         lines.append(f'| {rows[0].title} | {rows[0].measure} | {" | ".join(cells)} |')
     return '\n'.join(lines)
