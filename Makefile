@@ -24,7 +24,7 @@ DOCS_READY = $(RUN) -m pip install -q --disable-pip-version-check -r requirement
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-quick experiment benchmark test test-slow test-classic lint format docs clean
+.PHONY: help venv resolve demo demo-quick experiment benchmark test test-slow test-classic lint format docs clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -49,6 +49,10 @@ benchmark: ## time a training step against mmpretrain's MAE (options: ARGS="..."
 	@$(READY) demo
 	@$(RUN) .dev_scripts/benchmark.py $(ARGS)
 
+resolve: ## whether the pinned versions go together, for each Python (asks the package index)
+	@$(READY) test
+	@$(RUN) .dev_scripts/setup_env.py --resolve --stack $(STACK)
+
 test: lint ## lint, then the test suite without the slow tests (options: PYTEST_ARGS="-k name")
 	@$(call PYTEST,$(RUN)) -m "not slow" $(PYTEST_ARGS)
 
@@ -60,10 +64,12 @@ test-classic: ## the test suite on the original OpenMMLab distributions (needs a
 	@$(MAKE) --no-print-directory venv STACK=classic
 	@$(call PYTEST,.venv-classic/bin/python) -m "not slow" $(PYTEST_ARGS)
 
-lint: ## style checks
+lint: ## style, docstrings, layers and types (half a minute)
 	@$(READY) test
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
+	@$(RUN) -c 'from importlinter.cli import lint_imports_command as run; run()'
+	@$(RUN) -m mypy
 
 format: ## bring the style in order
 	@$(READY) test
@@ -77,5 +83,5 @@ docs: ## build the documentation, any warning being an error, and say where it i
 	@echo "the documentation: $(CURDIR)/build/docs/index.html"
 
 clean: ## remove caches and build products (environments, data and work_dirs stay)
-	@rm -rf build dist .pytest_cache .ruff_cache *.egg-info
+	@rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache *.egg-info
 	@find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +

@@ -92,6 +92,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['mmimg2vec', 'mmimg2vec.*']),
+    package_data={'mmimg2vec': ['py.typed']},
     install_requires=requirements('runtime.txt'),
     extras_require={
         'detection': DETECTION,

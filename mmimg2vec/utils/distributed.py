@@ -13,7 +13,7 @@ from mmimg2vec.errors import UserError
 
 def unwrapped(model: nn.Module) -> nn.Module:
     """The model itself, where it is inside DistributedDataParallel or another of mmengine's wrappers."""
-    return model.module if is_model_wrapper(model) else model
+    return model.get_submodule('module') if is_model_wrapper(model) else model
 
 
 def on_main_process(task: Callable[[], None]) -> None:
