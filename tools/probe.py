@@ -17,7 +17,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
-from mmimg2vec.checkpoint.fill import fill_module
+from mmimg2vec.checkpoint.fill import fill
 from mmimg2vec.checkpoint.write import write_json
 from mmimg2vec.engine.command_line import add_common_arguments, build_runner, run, set_work_dir
 from mmimg2vec.engine.launch import prepare_launch
@@ -83,7 +83,7 @@ def evaluate(runner: Runner) -> dict[str, float]:
         backbone.init_weights()
     else:
         # Nothing initializes a model that is not trained; this fails where anything stays unfilled.
-        fill_module(backbone, backbone.init_cfg['checkpoint'], backbone.init_cfg.get('prefix'))
+        fill(backbone, backbone.init_cfg['checkpoint'], prefix=backbone.init_cfg.get('prefix'))
     pools = tuple(knn.get('pools', POOLS))
     features = []
     for loader in loaders:

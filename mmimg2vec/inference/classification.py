@@ -8,13 +8,13 @@ from typing import Any
 import mmcv
 import numpy as np
 from mmengine.config import Config
-from mmengine.runner import CheckpointLoader
 from mmpretrain.apis import ImageClassificationInferencer, get_model
 from mmpretrain.apis.base import BaseInferencer
 from mmpretrain.registry import DATASETS
 from mmpretrain.visualization import UniversalVisualizer
 
-from mmimg2vec.inference.model import dataset_meta, fill, path_pipeline
+from mmimg2vec.checkpoint.sources import load_checkpoint
+from mmimg2vec.inference.model import dataset_meta, fill_trained, path_pipeline
 
 # Pixels of a picture's shorter side at least: the text has to be readable.
 _SIDE = 320
@@ -31,9 +31,9 @@ class Inferencer(ImageClassificationInferencer):
     """
 
     def __init__(self, cfg: Config, checkpoint: str, device: str) -> None:
-        weights = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+        weights = load_checkpoint(checkpoint)
         model = get_model(cfg)
-        fill(model, weights, checkpoint)
+        fill_trained(model, weights, checkpoint)
         model._dataset_meta = dataset_meta(cfg, weights, DATASETS, model)
         super().__init__(model, device=device)
         self.visualizer = UniversalVisualizer()

@@ -10,7 +10,7 @@ from mmdet.registry import DATASETS
 from mmengine.config import Config
 from torch import nn
 
-from mmimg2vec.inference.model import dataset_meta, fill, path_pipeline
+from mmimg2vec.inference.model import dataset_meta, fill_trained, path_pipeline
 
 
 class Inferencer(DetInferencer):
@@ -55,7 +55,7 @@ class Inferencer(DetInferencer):
         return {'objects': objects}, result['visualization'][0], None
 
     def _load_weights_to_model(self, model: nn.Module, checkpoint: dict, cfg: Config) -> None:
-        fill(model, checkpoint, self.source)
+        fill_trained(model, checkpoint, self.source)
         model.dataset_meta = dataset_meta(cfg, checkpoint, DATASETS, model)
 
     def _init_pipeline(self, cfg: Config) -> Any:

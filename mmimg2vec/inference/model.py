@@ -11,45 +11,36 @@ from mmengine.dataset import Compose
 from mmengine.registry import Registry
 from torch import nn
 
+from mmimg2vec.checkpoint.fill import fill
 from mmimg2vec.datasets.annotations import is_class_head
 from mmimg2vec.errors import UserError
 
 # Heads that serve training alone; a config for testing may leave them out.
-_TRAINING_ONLY = 'auxiliary_head.'
+_TRAINING_ONLY = (r'^auxiliary_head\.',)
 
 
-def fill(model: nn.Module, checkpoint: Mapping[str, Any], source: str) -> None:
-    """Load all weights of a trained model.
+def fill_trained(model: nn.Module, checkpoint: str | Mapping[str, Any], name: str | None = None) -> None:
+    """Fill a model with all the weights that its config has trained.
 
     mmengine's inferencers only warn of what does not fit, and go on with random weights.
 
     Args:
-        model: Filled in place.
-        checkpoint: What the file holds.
-        source: Its name, for errors.
+        model: Filled in place; the backbone's own hook resizes its position embeddings where the image size is another.
+        checkpoint: The file, or what it holds.
+        name: The file, where ``checkpoint`` is its content.
 
     Raises:
         UserError: A tensor is missing, of another shape, or has no place in the model.
     """
-    state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else {}
-    cure = 'name the checkpoint that this config has trained'
-    try:
-        # The backbone's own hook resizes its position embeddings where the image size is another.
-        result = model.load_state_dict(state, strict=False)
-    except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines() if 'size mismatch' in line]
-        raise UserError(
-            f'{source} is of another model than the config: {lines[0] if lines else error} ({len(lines)} such); {cure}'
-        ) from error
-    missing = [key for key in result.missing_keys if not key.endswith('num_batches_tracked')]
-    surplus = [key for key in result.unexpected_keys if not key.startswith(_TRAINING_ONLY)]
-    if missing or surplus:
-        found = [
-            f'{len(keys)} tensors {what} (first: {keys[0]})'
-            for keys, what in ((missing, 'are missing'), (surplus, 'have no place'))
-            if keys
-        ]
-        raise UserError(f'{source} is of another model than the config: {", ".join(found)}; {cure}')
+    fill(
+        model,
+        checkpoint,
+        prefix='',
+        allow_unused=_TRAINING_ONLY,
+        name=name,
+        where='the model of the config',
+        cure='name the checkpoint that this config has trained',
+    )
 
 
 def dataset_meta(cfg: Config, checkpoint: Mapping[str, Any], datasets: Registry, model: nn.Module) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from mmseg.apis import MMSegInferencer
 from mmseg.registry import DATASETS
 from torch import nn
 
-from mmimg2vec.inference.model import dataset_meta, fill, path_pipeline
+from mmimg2vec.inference.model import dataset_meta, fill_trained, path_pipeline
 
 
 class Inferencer(MMSegInferencer):
@@ -52,7 +52,7 @@ class Inferencer(MMSegInferencer):
         return {'shares': shares}, result['visualization'], labels.astype(dtype)
 
     def _load_weights_to_model(self, model: nn.Module, checkpoint: dict, cfg: Config) -> None:
-        fill(model, checkpoint, self.source)
+        fill_trained(model, checkpoint, self.source)
         model.dataset_meta = dataset_meta(cfg, checkpoint, DATASETS, model)
 
     def _init_pipeline(self, cfg: Config) -> Any:

@@ -13,7 +13,7 @@ from mmengine.runner import CheckpointLoader, load_checkpoint
 from test_serialization import payload_files
 
 from mmimg2vec.checkpoint.downstream import backbone_config
-from mmimg2vec.checkpoint.fill import fill_module
+from mmimg2vec.checkpoint.fill import fill
 from mmimg2vec.checkpoint.safe_load import safe_load
 from mmimg2vec.checkpoint.sources import load_verified
 from mmimg2vec.errors import UserError
@@ -63,7 +63,7 @@ DOORS = {
     'load_from, resume': lambda path: CheckpointLoader.load_checkpoint(str(path)),
     'init_cfg': by_init_cfg,
     'load_checkpoint': lambda path: load_checkpoint(torch.nn.Linear(1, 1), str(path)),
-    'fill_module': lambda path: fill_module(torch.nn.Linear(1, 1), str(path)),
+    'fill': lambda path: fill(torch.nn.Linear(1, 1), str(path)),
     'teacher': lambda path: load_teacher(dict(RESNET, init_cfg=pretrained(path))),
     'verified teacher': lambda path: load_teacher(
         dict(

@@ -8,7 +8,7 @@ from mmpretrain.models.utils import QuickGELU
 from torch import nn
 
 from mmimg2vec import UserError
-from mmimg2vec.checkpoint.fill import fill_module
+from mmimg2vec.checkpoint.fill import fill as fill_from
 from mmimg2vec.models import CLIPTargetGenerator, CLIPVisionTower
 from mmimg2vec.models.target_generators.clip import CLIP_MEAN, CLIP_STD
 from mmimg2vec.models.teachers.clip_tower import image_tower, to_openai
@@ -78,7 +78,7 @@ def generator(path, sha256=None, **kwargs):
 
 
 def fill(tower, path):
-    fill_module(tower, path, convert=tower.convert_weights)
+    fill_from(tower, str(path), convert=tower.convert_weights)
     tower.eval()
 
 

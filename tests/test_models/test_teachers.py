@@ -10,7 +10,8 @@ from contracts import TargetGeneratorContract
 from torch import nn
 
 from mmimg2vec import UserError
-from mmimg2vec.checkpoint.fill import fill_module, find_prefix
+from mmimg2vec.checkpoint.fill import fill
+from mmimg2vec.checkpoint.weights import choose_prefix
 from mmimg2vec.models import BackboneTargetGenerator, MaskedVisionTransformer
 
 RESNET50 = dict(type='mmpretrain.ResNet', depth=50)
@@ -125,7 +126,7 @@ def test_a_resnet50_as_safetensors(resnet50, tmp_path):
     state = {f'module.{k}': v for k, v in resnet50.state_dict().items()}
     safetensors.save_file(state, tmp_path / 'net.safetensors')
     other = torchvision.models.resnet50()
-    assert fill_module(other, str(tmp_path / 'net.safetensors')) == 'module.'
+    assert fill(other, str(tmp_path / 'net.safetensors')).prefix == 'module.'
     assert torch.equal(other.layer4[2].conv3.weight, resnet50.layer4[2].conv3.weight)
 
 
@@ -134,16 +135,16 @@ def test_the_other_copy_can_be_named(tmp_path):
     copies = {name: nn.Linear(2, 2).state_dict() for name in ('teacher', 'student')}
     torch.save(copies, path)
     for prefix, name in ((None, 'teacher'), ('student', 'student'), ('student.', 'student')):
-        fill_module(net, str(path), prefix)
+        fill(net, str(path), prefix=prefix)
         assert torch.equal(net.weight, copies[name]['weight'])
     torch.save({'state_dict': {f'module.base_encoder.{k}': v for k, v in copies['student'].items()}}, path)
-    assert fill_module(net, str(path), 'base_encoder') == 'module.base_encoder.'
+    assert fill(net, str(path), prefix='base_encoder').prefix == 'module.base_encoder.'
 
 
 def test_a_prefix_is_that_of_most_names():
     net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     weights = dict(net.state_dict()) | {'head.0.weight': torch.zeros(1)}
-    assert find_prefix(net, weights, 'file') == ''
+    assert choose_prefix(net.state_dict(), weights, 'file') == ''
 
 
 def test_sha256_is_verified(tmp_path):
@@ -151,13 +152,13 @@ def test_sha256_is_verified(tmp_path):
     torch.save(nn.Linear(2, 2).state_dict(), path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     for sha256 in (digest, digest.upper(), digest[:8]):
-        fill_module(nn.Linear(2, 2), str(path), sha256=sha256)
+        fill(nn.Linear(2, 2), str(path), sha256=sha256)
     with pytest.raises(UserError, match=f'has the SHA-256 {digest}, the config says {"0" * 64}'):
-        fill_module(nn.Linear(2, 2), str(path), sha256='0' * 64)
+        fill(nn.Linear(2, 2), str(path), sha256='0' * 64)
     with pytest.raises(UserError, match='8 to 64 hexadecimal digits'):
-        fill_module(nn.Linear(2, 2), str(path), sha256='abc')
+        fill(nn.Linear(2, 2), str(path), sha256='abc')
     with pytest.raises(UserError, match=r'no checkpoint .*gone'):
-        fill_module(nn.Linear(2, 2), str(tmp_path / 'gone.pth'), sha256=digest)
+        fill(nn.Linear(2, 2), str(tmp_path / 'gone.pth'), sha256=digest)
     teacher = dict(RESNET50, init_cfg=weights_from(path, sha256='0' * 8))
     with pytest.raises(UserError, match='the config says 00000000'):
         connect(BackboneTargetGenerator(teacher), patch=32)
@@ -169,10 +170,10 @@ def test_unfit_files_are_named_in_one_line(resnet50, tmp_path):
     short = {k: v for k, v in resnet50.state_dict().items() if not k.startswith('layer4.2')}
     torch.save(short, tmp_path / 'short.pth')
     cases = [
-        (dict(type='mmpretrain.ResNet', depth=101), path, r'255 of .* entries are missing'),
-        (dict(type='mmpretrain.ResNet', depth=34), path, r'size mismatch for layer1.0.conv1'),
-        (RESNET50, tmp_path / 'short.pth', r'15 of 265 entries are missing \(first: .layer4.2'),
-        (dict(type='mmpretrain.VisionTransformer'), path, 'entries are missing'),
+        (dict(type='mmpretrain.ResNet', depth=101), path, r'255 of .* tensors are missing'),
+        (dict(type='mmpretrain.ResNet', depth=34), path, 'tensors are missing'),
+        (RESNET50, tmp_path / 'short.pth', r'15 of 265 tensors are missing \(layer4.2'),
+        (dict(type='mmpretrain.VisionTransformer'), path, 'tensors are missing'),
     ]
     for teacher, file, message in cases:
         with pytest.raises(UserError, match=message) as caught:

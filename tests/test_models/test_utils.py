@@ -5,7 +5,7 @@ from mmpretrain.models.backbones import ResNet
 from torch import nn
 
 from mmimg2vec import UserError
-from mmimg2vec.checkpoint.fill import fill_module, fingerprint
+from mmimg2vec.checkpoint.fill import fill, fingerprint
 from mmimg2vec.models.layers.atrous import dilate_stages
 from mmimg2vec.models.utils import compared_positions, split_indices, token_diversity
 
@@ -103,15 +103,15 @@ class TestWeights:
         torch.save({'state_dict': {**state, 'head.bias': torch.zeros(2)}}, tmp_path / 'net.pth')
         other = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
         assert fingerprint(other) != fingerprint(net)
-        fill_module(other, str(tmp_path / 'net.pth'))
+        fill(other, str(tmp_path / 'net.pth'))
         assert fingerprint(other) == fingerprint(net)
 
     def test_two_networks_in_a_file_need_a_choice(self, net, tmp_path):
         state = {p + k: v for p in ('left.', 'right.') for k, v in net.state_dict().items()}
         torch.save(state, tmp_path / 'two.pth')
         with pytest.raises(UserError, match=r"under the prefixes 'left.', 'right.'"):
-            fill_module(net, str(tmp_path / 'two.pth'))
-        fill_module(net, str(tmp_path / 'two.pth'), 'right')
+            fill(net, str(tmp_path / 'two.pth'))
+        fill(net, str(tmp_path / 'two.pth'), prefix='right')
 
     @pytest.mark.parametrize(
         'wrap',
@@ -124,7 +124,7 @@ class TestWeights:
     def test_wrappers_are_taken_off_however_deep(self, net, tmp_path, wrap):
         torch.save(wrap(net.state_dict()), tmp_path / 'net.pth')
         other = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
-        fill_module(other, str(tmp_path / 'net.pth'))
+        fill(other, str(tmp_path / 'net.pth'))
         assert fingerprint(other) == fingerprint(net)
 
     def test_a_deeper_networks_file_is_refused_and_a_head_is_not(self, tmp_path):
@@ -138,18 +138,18 @@ class TestWeights:
 
         deep = network(3).state_dict()
         torch.save({f'net.{k}': v for k, v in deep.items()}, tmp_path / 'deep.pth')
-        with pytest.raises(UserError, match=r'of a deeper network than ModuleDict: .* layers\.2 ') as e:
-            fill_module(network(2), str(tmp_path / 'deep.pth'))
+        with pytest.raises(UserError, match=r'has more layers than ModuleDict: .*layers\.2\.weight') as e:
+            fill(network(2), str(tmp_path / 'deep.pth'))
         assert '\n' not in str(e.value)
         head = {'head.layers.2.weight': torch.zeros(2, 2), 'queue.2': torch.zeros(3)}
         torch.save({**network(2).state_dict(), **head}, tmp_path / 'head.pth')
-        fill_module(network(2), str(tmp_path / 'head.pth'))
+        fill(network(2), str(tmp_path / 'head.pth'))
 
     def test_another_networks_file_is_not_called_ambiguous(self, net, tmp_path):
         parts = {f'block{i}.0.weight': torch.zeros(4, 3, 1, 1) for i in range(9)}
         torch.save(parts, tmp_path / 'other.pth')
-        with pytest.raises(UserError, match='5 of 6 entries are missing'):
-            fill_module(net, str(tmp_path / 'other.pth'))
+        with pytest.raises(UserError, match='5 of 6 tensors are missing'):
+            fill(net, str(tmp_path / 'other.pth'))
 
     def test_unfit_files_are_named_in_one_line(self, net, tmp_path):
         (tmp_path / 'noise.pth').write_bytes(b'no checkpoint')
@@ -161,12 +161,12 @@ class TestWeights:
             'absent.pth': 'absent.pth',
             'noise.pth': 'noise.pth',
             'empty.pth': 'holds no tensors',
-            'part.pth': '5 of 6 entries are missing',
-            'shape.pth': 'size mismatch for 0.weight',
+            'part.pth': '5 of 6 tensors are missing',
+            'shape.pth': r'0.weight is \(4, 3, 3, 3\) in the file and \(4, 3, 1, 1\) in the model',
         }
         for name, message in cases.items():
             with pytest.raises(UserError, match=message) as caught:
-                fill_module(net, str(tmp_path / name))
+                fill(net, str(tmp_path / name))
             assert '\n' not in str(caught.value)
 
     def test_what_a_conversion_complains_of_is_one_line_with_the_path(self, net, tmp_path):
@@ -180,6 +180,6 @@ class TestWeights:
 
         for convert, message in ((refuse, 'it has no visual tower'), (stumble, 'KeyError')):
             with pytest.raises(UserError, match=message) as caught:
-                fill_module(net, str(tmp_path / 'net.pth'), convert=convert)
+                fill(net, str(tmp_path / 'net.pth'), convert=convert)
             text = str(caught.value)
             assert 'net.pth' in text and '\n' not in text and 'UserError' not in text

@@ -29,7 +29,7 @@ from torchvision.ops import nms
 from mmimg2vec.chain.plan import Chain, Stage
 from mmimg2vec.chain.records import read_config
 from mmimg2vec.chain.report.figures import save
-from mmimg2vec.checkpoint.sources import load_from_local
+from mmimg2vec.inference.model import fill_trained
 
 #: Distinct colors (RGB), by class.
 _COLORS = np.array(
@@ -110,7 +110,7 @@ def _build(cfg: Config, checkpoint: str) -> BaseModel:
     if 'backbone' in model_cfg:  # its weights come with the checkpoint
         model_cfg.backbone['init_cfg'] = None
     model = MODELS.build(model_cfg)
-    model.load_state_dict(load_from_local(checkpoint, 'cpu')['state_dict'])
+    fill_trained(model, checkpoint)
     return model.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
 
 

@@ -9,7 +9,7 @@ import torch
 from mmpretrain.models.backbones import VisionTransformer
 from torch import Tensor, nn
 
-from mmimg2vec.checkpoint.fill import fill_module
+from mmimg2vec.checkpoint.fill import fill
 from mmimg2vec.errors import UserError
 from mmimg2vec.models.layers.query_value_bias import QueryValueBiasLinear
 from mmimg2vec.models.utils import (
@@ -76,7 +76,7 @@ class MaskedVisionTransformer(VisionTransformer):
         """Initialize as MAE does, or fill all of the network from ``init_cfg=dict(type='Pretrained', ...)``."""
         if isinstance(self.init_cfg, dict) and self.init_cfg['type'] == 'Pretrained':
             # Not mmengine's loader: it accepts a checkpoint that leaves layers unfilled.
-            fill_module(self, self.init_cfg['checkpoint'], self.init_cfg.get('prefix'))
+            fill(self, self.init_cfg['checkpoint'], prefix=self.init_cfg.get('prefix'))
             self._is_init = True
             return
         super().init_weights()

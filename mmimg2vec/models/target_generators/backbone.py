@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmimg2vec.checkpoint.fill import fill_module, fingerprint
+from mmimg2vec.checkpoint.fill import fill, fingerprint
 from mmimg2vec.errors import UserError
 from mmimg2vec.models.target_generators.base import TargetGenerator, TargetLayout, freeze
 from mmimg2vec.models.target_generators.normalization import NORMALIZATIONS, normalize
@@ -188,12 +188,12 @@ class BackboneTargetGenerator(TargetGenerator):
             return
         teacher = self._build()
         if self.weights_cfg is not None:
-            fill_module(
+            fill(
                 getattr(teacher, 'network', teacher),  # names in a file are those of the library's network
                 self.weights_cfg['checkpoint'],
-                self.weights_cfg.get('prefix'),
-                self.weights_cfg.get('sha256'),
-                getattr(teacher, 'convert_weights', None),
+                prefix=self.weights_cfg.get('prefix'),
+                sha256=self.weights_cfg.get('sha256'),
+                convert=getattr(teacher, 'convert_weights', None),
             )
         self._fingerprint = fingerprint(teacher)
         if self.fold_batchnorm:
