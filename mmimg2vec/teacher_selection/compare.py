@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from mmimg2vec.datasets.image_files import find_images
 from mmimg2vec.errors import UserError
 from mmimg2vec.teacher_selection.figures import draw_image, draw_ranking, draw_stages
-from mmimg2vec.teacher_selection.images import load_image, read_batches, spread
+from mmimg2vec.teacher_selection.images import load_image, read_batches, subsample
 from mmimg2vec.teacher_selection.measurement import Settings, measure
 from mmimg2vec.teacher_selection.table import Row, make_folder, write_csv, write_json
 from mmimg2vec.teacher_selection.teachers import find_teacher, is_config, split_name
@@ -60,7 +61,7 @@ def compare(
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise UserError(f'the teacher {min(twice)} is named twice')
-    paths = spread(list(find_images(sources, out)), max_images)
+    paths = subsample(list(find_images(sources, out)), max_images)
     make_folder(out)
     skipped: dict[str, str] = {}
 
@@ -69,17 +70,18 @@ def compare(
             skipped[str(path)] = reason
             report(f'skipped: {path}: {reason}')
 
-    def batches():
+    def batches() -> Iterator[Tensor]:
         readable = [path for path in paths if str(path) not in skipped]
         return read_batches(readable, settings.img_size, settings.batch_size, skip)
 
     if next(iter(batches()), None) is None:
         raise UserError('none of the images can be read')
-    rows, shown = [], {}
+    rows: list[Row] = []
+    shown: dict[str, tuple[Tensor, tuple[int, int]]] = {}
     for name, text in named:
         try:
-            row, tokens, grid = measure(name, find_teacher(text), batches, settings, pictures, not is_config(text))
-            shown[name] = (tokens, grid)
+            row, kept, grid = measure(name, find_teacher(text), batches, settings, pictures, not is_config(text))
+            shown[name] = kept, grid
             if row.zero_tokens:
                 report(
                     f'{name}: {row.zero_tokens:.1%} of its tokens are zero throughout and count as unlike all others'
@@ -102,6 +104,6 @@ def compare(
         readable = [path for path in paths if str(path) not in skipped][:pictures]
         for index, path in enumerate(readable):
             image = load_image(path, settings.img_size).permute(1, 2, 0).numpy()
-            tokens = {name: (kept[index], grid) for name, (kept, grid) in shown.items()}
-            draw_image(image, tokens, point, out / 'pictures' / f'{index}_{path.stem}.png')
+            of_image = {name: (kept[index], grid) for name, (kept, grid) in shown.items()}
+            draw_image(image, of_image, point, out / 'pictures' / f'{index}_{path.stem}.png')
     return rows, skipped

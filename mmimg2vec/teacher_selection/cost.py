@@ -33,7 +33,7 @@ def count_macs(network: Callable[[Tensor], object], image: Tensor) -> float | No
     finally:
         backends.enable_flash_sdp(before[0])
         backends.enable_mem_efficient_sdp(before[1])
-    return counter.get_total_flops() / 2
+    return counter.get_total_flops() / 2  # a multiply-add is two operations
 
 
 class PeakMemory:
@@ -46,16 +46,18 @@ class PeakMemory:
         self.device = device
         if device.type == 'cuda':
             torch.cuda.reset_peak_memory_stats(device)
-            self.start = torch.cuda.memory_allocated(device)
+            self.start: float | None = torch.cuda.memory_allocated(device)
         else:
             self.start = self._reset_and_read()
 
     def mib(self) -> float | None:
         """The peak so far, None where it cannot be told."""
+        if self.start is None:
+            return None
         if self.device.type == 'cuda':
             return (torch.cuda.max_memory_allocated(self.device) - self.start) / 2**20
         now = _status('VmHWM')
-        return None if now is None or self.start is None else max(0.0, now - self.start) / 1024
+        return None if now is None else max(0.0, now - self.start) / 1024
 
     def _reset_and_read(self) -> float | None:
         with contextlib.suppress(OSError, AttributeError):  # glibc only
@@ -68,7 +70,7 @@ class PeakMemory:
 
 
 def _status(key: str) -> float | None:
-    """KiB of an entry of this process's status."""
+    """KiB of an entry of this process's status, read here: psutil knows no peak that can be reset."""
     try:
         text = Path('/proc/self/status').read_text(encoding='utf-8')
     except OSError:

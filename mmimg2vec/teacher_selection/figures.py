@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import torch.nn.functional as F
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from mmimg2vec.teacher_selection.table import Row, ranked
 from mmimg2vec.visualization.features import color_basis, to_colors
+from mmimg2vec.visualization.figures import save_figure, style_axes
 
 
 def draw_ranking(rows: Sequence[Row], path: Path) -> bool:
@@ -23,14 +23,15 @@ def draw_ranking(rows: Sequence[Row], path: Path) -> bool:
     figure = Figure(figsize=(11, max(3.0, 1.4 + 0.35 * len(rows))), dpi=100, layout='constrained')
     bars, scatter = figure.subplots(1, 2)
     places = range(len(rows))
-    values = [row.diversity for row in rows]
-    errors = np.nan_to_num([[r.diversity - r.diversity_low, r.diversity_high - r.diversity] for r in rows]).T
+    # None becomes NaN: a single image has no interval.
+    low, values, high = np.array([(r.diversity_low, r.diversity, r.diversity_high) for r in rows], float).T
+    errors = np.nan_to_num([values - low, high - values])
     bars.barh(places, values, xerr=np.clip(errors, 0, None), color='#7f8c8d', height=0.65)
     bars.set_yticks(places, [row.teacher for row in rows], fontsize=8)
     bars.invert_yaxis()
     bars.set_xlabel('token diversity, 95 % interval over images', fontsize=8)
     for row in rows:
-        cost = row.gmac or row.parameters / 1e9
+        cost = row.gmac or (row.parameters or 0) / 1e9
         scatter.plot(cost, row.diversity, 'o', color='#c0392b')
         scatter.annotate(
             row.teacher,
@@ -115,7 +116,7 @@ def draw_image(
         bar = figure.colorbar(scale, ax=upper, shrink=0.9)
         bar.set_label(label, fontsize=7)
         bar.ax.tick_params(labelsize=7)
-    FigureCanvasAgg(figure).print_png(str(path))
+    save_figure(figure, path)
 
 
 def token_at(point: tuple[float, float], grid: tuple[int, int]) -> int:
@@ -126,7 +127,5 @@ def token_at(point: tuple[float, float], grid: tuple[int, int]) -> int:
 
 def _finish(figure: Figure, path: Path) -> None:
     for ax in figure.axes:
-        ax.spines[['top', 'right']].set_visible(False)
-        ax.tick_params(labelsize=8)
-        ax.grid(alpha=0.25)
-    FigureCanvasAgg(figure).print_png(str(path))
+        style_axes(ax, grid=True)
+    save_figure(figure, path)

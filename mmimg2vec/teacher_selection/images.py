@@ -17,7 +17,7 @@ from mmimg2vec.datasets.transforms.loading import LoadImage
 _CROP = 224 / 256
 
 
-def spread(paths: Sequence[Path], count: int | None) -> list[Path]:
+def subsample(paths: Sequence[Path], count: int | None) -> list[Path]:
     """At most ``count`` of the paths, evenly spread over them; None takes all."""
     if count is None or count >= len(paths):
         return list(paths)

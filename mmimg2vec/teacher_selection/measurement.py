@@ -77,7 +77,7 @@ def build_generator(cfg: dict[str, Any], settings: Settings, resample: bool = Fa
     if settings.own_grid:
         seen = generator.input_size or size
         spec = inspect_teacher(generator._build, seen, fixed=generator.input_size is not None)
-        patch = tuple(n // g for n, g in zip(size, spec.grid, strict=True))
+        patch = (size[0] // spec.grid[0], size[1] // spec.grid[1])
     generator.connect(patch, 3, None, None)
     try:
         generator.describe(size)
@@ -96,7 +96,7 @@ def measure(
     settings: Settings,
     keep: int = 0,
     resample: bool = False,
-) -> tuple[Row, Tensor | None, tuple[int, int] | None]:
+) -> tuple[Row, Tensor, tuple[int, int]]:
     """Measure a teacher.
 
     Args:
@@ -119,7 +119,7 @@ def measure(
     generator.load()
     diversity, rank, zero, speed = RunningMean(), RunningMean(), RunningMean(), _Speed(device)
     kept: list[Tensor] = []
-    reference, spread = None, 0.0
+    reference, distance = None, 0.0
     for images in batches():
         with speed.timing(len(images)):
             tokens = generator(images.to(device))['tokens']
@@ -129,7 +129,7 @@ def measure(
             raise UserError('its features of some image are not finite; check its weights')
         tokens = tokens.double()
         reference = tokens[0, 0].clone() if reference is None else reference
-        spread = max(spread, (tokens - reference).norm(dim=-1).max().item())
+        distance = max(distance, (tokens - reference).norm(dim=-1).max().item())
         diversity.add(token_diversity(tokens))
         rank.add(effective_rank(tokens))
         zero.add((tokens == 0).all(dim=-1).double().mean(dim=1))
@@ -137,13 +137,14 @@ def measure(
             kept.append(tokens[: keep - sum(map(len, kept))].float().cpu())
     if reference is None:
         raise UserError('none of the images can be read')
-    if spread <= _SAME * reference.norm().item():
+    if distance <= _SAME * reference.norm().item():
         raise UserError(
             'zero variance: its features are the same for every token of every image; check its weights and '
             'its normalization'
         )
     peak = memory.mib()
     spec, side = generator.spec, settings.img_size
+    assert spec is not None  # described when it was built
     grid = generator._student_grid(side, side)
     macs = count_macs(generator, torch.zeros(1, 3, side, side, device=device))
     low, high = diversity.interval()
@@ -162,15 +163,15 @@ def measure(
         memory_mib=peak,
         images=diversity.count,
         zero_tokens=zero.mean,
-        spec=_inspect(spec, grid, generator.resample),
+        spec=_sentence(spec, grid, generator.resample),
     )
     if settings.stage_images:
         first = (images.to(device) for images in _first(batches(), settings.stage_images))
         row.stages = stage_diversity(generator, first)
-    return row, torch.cat(kept) if kept else None, grid
+    return row, torch.cat(kept) if kept else tokens[:0].float().cpu(), grid
 
 
-def _inspect(spec: TeacherSpec, grid: tuple[int, int], resample: str | None) -> str:
+def _sentence(spec: TeacherSpec, grid: tuple[int, int], resample: str | None) -> str:
     if spec.grid == grid:
         return str(spec)
     return f"{spec}; brought onto the student's {grid[0]} x {grid[1]} tokens ({resample})"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +13,9 @@ from mmimg2vec.models.utils import map_to_tokens, token_diversity
 from mmimg2vec.teacher_selection.statistics import RunningMean
 
 
-def find_stages(teacher: nn.Module) -> dict[str, nn.Module]:
+def find_stages(teacher: nn.Module | None) -> dict[str, nn.Module]:
     """Stages of a network of mmpretrain, timm or transformers, in order; empty where none are known."""
-    network = getattr(teacher, 'network', teacher)
+    network: Any = getattr(teacher, 'network', teacher)
     if hasattr(network, 'res_layers'):
         return {name: getattr(network, name) for name in network.res_layers}
     known = dict(network.named_modules())
@@ -42,7 +43,7 @@ def stage_diversity(generator: BackboneTargetGenerator, batches: Iterable[Tensor
     if getattr(getattr(generator.teacher, 'network', None), 'output_fmt', '') == 'NHWC':
         return {}  # windows of a transformer
 
-    def watch(name: str):
+    def watch(name: str) -> Callable:
         def hook(module: nn.Module, inputs: tuple, output: object) -> None:
             if isinstance(output, Tensor) and output.ndim == 4 and output.shape[2:].numel() > 1:
                 diversity = token_diversity(map_to_tokens(output).double())

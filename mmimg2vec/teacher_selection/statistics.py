@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 
 import torch
+from scipy.stats import t as student_t
 from torch import Tensor
 
 from mmimg2vec.models.utils.diversity import unit_length
-
-_NORMAL = 1.959963984540054  # 97.5 % of the normal distribution
 
 
 def effective_rank(tokens: Tensor) -> Tensor:
@@ -59,20 +58,5 @@ class RunningMean:
         """95 % confidence interval of the mean (Student's t); NaN for fewer than two numbers."""
         if self.count < 2:
             return math.nan, math.nan
-        half = t_quantile(self.count - 1) * self.std / math.sqrt(self.count)
+        half = float(student_t.ppf(0.975, self.count - 1)) * self.std / math.sqrt(self.count)
         return self.mean - half, self.mean + half
-
-
-def t_quantile(degrees: int) -> float:
-    """97.5 % of Student's t distribution: exact for one and two degrees of freedom, else to 0.1 %."""
-    if degrees <= 2:
-        return {1: 12.706204736432095, 2: 4.302652729911275}[degrees]
-    z, v = _NORMAL, degrees
-    # Series in 1 / v about the normal distribution (Abramowitz and Stegun 26.7.5).
-    return (
-        z
-        + (z**3 + z) / (4 * v)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
-        + (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / (92160 * v**4)
-    )

@@ -77,7 +77,10 @@ def ranked(rows: Sequence[Row]) -> list[Row]:
 
 
 def format_table(rows: Sequence[Row]) -> str:
-    """A Markdown table of those that were measured, aligned for the terminal; '' where none was."""
+    """A Markdown table of those that were measured, aligned for the terminal; '' where none was.
+
+    Not by rich: its Markdown has no alignment of columns, and is cut to the width of the terminal.
+    """
     lines = [_HEAD, *(_cells(row) for row in ranked(rows) if row.diversity is not None)]
     if len(lines) == 1:
         return ''
@@ -92,7 +95,7 @@ def format_table(rows: Sequence[Row]) -> str:
 
 def write_json(rows: Sequence[Row], settings: dict[str, Any], path: Path) -> None:
     """Write settings and rows, ranked."""
-    content = {'settings': settings, 'teachers': [_plain(row) for row in ranked(rows)]}
+    content = {'settings': settings, 'teachers': [_as_json(row) for row in ranked(rows)]}
     path.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
 
 
@@ -102,7 +105,7 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
     with open(path, 'w', newline='', encoding='utf-8') as file:
         writer = csv.DictWriter(file, names, extrasaction='ignore')
         writer.writeheader()
-        writer.writerows(_plain(row) for row in ranked(rows))
+        writer.writerows(_as_json(row) for row in ranked(rows))
 
 
 def make_folder(path: Path) -> None:
@@ -117,27 +120,31 @@ def make_folder(path: Path) -> None:
         raise UserError(f'the folder {path} cannot be made ({error}): name another for --out') from error
 
 
-def _plain(row: Row) -> dict[str, Any]:
+def _as_json(row: Row) -> dict[str, Any]:
     """As a dict; a number that is none (the interval of a single image) becomes None, which JSON knows."""
     values = asdict(row)
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    known = math.isfinite(row.diversity_low)
+    low, high = _number(row.diversity_low, '.4f'), _number(row.diversity_high, '.4f')
     return (
         row.teacher,
-        f'{row.parameters / 1e6:.2f}',
-        '-' if row.gmac is None else f'{row.gmac:.3g}',
+        _number(row.parameters, '.2f', 1e6),
+        _number(row.gmac, '.3g'),
         f'{row.rows} x {row.columns}',
         str(row.width),
-        f'{row.diversity:.4f}',
-        f'{row.diversity_low:.4f} to {row.diversity_high:.4f}' if known else '-',
-        f'{row.effective_rank:.1f}',
-        f'{row.images_per_second:.4g}',
-        '-' if row.memory_mib is None else f'{row.memory_mib:.0f}',
+        _number(row.diversity, '.4f'),
+        '-' if low == '-' else f'{low} to {high}',
+        _number(row.effective_rank, '.1f'),
+        _number(row.images_per_second, '.4g'),
+        _number(row.memory_mib, '.0f'),
         str(row.images),
     )
+
+
+def _number(value: float | None, spec: str, unit: float = 1.0) -> str:
+    return '-' if value is None or not math.isfinite(value) else f'{value / unit:{spec}}'
 
 
 def _align(text: str, width: int, column: int) -> str:

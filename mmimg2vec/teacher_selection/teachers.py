@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 from typing import Any
 
 from mmimg2vec.errors import UserError
 from mmimg2vec.utils.config import load_config
+from mmimg2vec.utils.paths import shipped_folder
 
 _GENERATOR = 'mmimg2vec.BackboneTargetGenerator'
 _FORMS = (
@@ -16,13 +18,11 @@ _FORMS = (
 
 
 def shipped_teachers() -> dict[str, Path]:
-    """Names of the configs in ``configs/_base_/teachers`` -> file."""
-    package = Path(__file__).resolve().parents[2]
-    for root in (Path('configs'), package.parent / 'configs', package / '.mim' / 'configs'):
-        folder = root / '_base_' / 'teachers'
-        if folder.is_dir():
-            return {file.stem: file for file in sorted(folder.glob('*.py'))}
-    return {}
+    """Names of the configs in ``configs/_base_/teachers``, of the package and of the current folder -> file."""
+    found: dict[str, Path] = {}
+    for root in (shipped_folder('configs'), Path('configs')):  # the same name in the current folder is the one meant
+        found |= {file.stem: file for file in sorted(root.glob('_base_/teachers/*.py'))}
+    return found
 
 
 def split_name(text: str) -> tuple[str, str]:
@@ -57,7 +57,7 @@ def find_teacher(text: str) -> dict[str, Any]:
             raise UserError(f'{name} has neither target_generator nor model.target_generator')
         if not isinstance(found, dict) or 'type' not in found:
             raise UserError(f'{name}: target_generator should be a dict with a type')
-        generator = found.to_dict()
+        generator: dict[str, Any] = copy.deepcopy(dict(found))
         generator.pop('_delete_', None)
     elif name.startswith('timm:'):
         generator = _wrap(dict(type='mmimg2vec.TimmTeacher', model_name=name[5:]))

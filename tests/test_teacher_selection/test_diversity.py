@@ -14,9 +14,8 @@ from mmimg2vec.models.utils import token_diversity
 from mmimg2vec.teacher_selection import RunningMean, compare, effective_rank
 from mmimg2vec.teacher_selection.cost import PeakMemory, count_macs
 from mmimg2vec.teacher_selection.figures import token_at
-from mmimg2vec.teacher_selection.images import load_image, read_batches, spread
+from mmimg2vec.teacher_selection.images import load_image, read_batches, subsample
 from mmimg2vec.teacher_selection.measurement import Settings, measure
-from mmimg2vec.teacher_selection.statistics import t_quantile
 from mmimg2vec.teacher_selection.table import Row, format_table, ranked, write_csv, write_json
 
 RESNET = "dict(type='mmpretrain.ResNet', depth=18, base_channels=8, stem_channels=8)"
@@ -70,8 +69,11 @@ class TestMeasures:
         assert all(map(math.isnan, single.interval()))
 
     @pytest.mark.parametrize(('degrees', 'value'), [(1, 12.7062), (2, 4.3027), (3, 3.1824), (5, 2.5706), (30, 2.0423)])
-    def test_students_t(self, degrees, value):
-        assert t_quantile(degrees) == pytest.approx(value, rel=2e-3)
+    def test_interval_of_few_numbers_is_students(self, degrees, value):
+        mean = RunningMean()
+        mean.add(torch.arange(degrees + 1.0))
+        low, high = mean.interval()
+        assert (high - low) / 2 == pytest.approx(value * mean.std / (degrees + 1) ** 0.5, rel=2e-5)
 
     def test_multiply_adds(self):
         net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Flatten(), nn.Linear(8 * 16, 10))
@@ -119,8 +121,8 @@ class TestImages:
         assert [len(batch) for batch in batches] == [2, 1]
         assert skipped['3.png'] == 'empty file' and 'not decodable' in skipped['1.png']
 
-    def test_spread(self):
-        assert spread(range(10), 4) == [0, 3, 6, 9] and spread([1, 2], 5) == [1, 2]
+    def test_subsample(self):
+        assert subsample(range(10), 4) == [0, 3, 6, 9] and subsample([1, 2], 5) == [1, 2]
 
 
 def write_teacher(path, extra='random_weights=0, output_stride=16', teacher=RESNET):

@@ -12,9 +12,9 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from mmimg2vec.chain.report.prediction import (
-    draw_prediction,
-    prediction_table,
+from mmimg2vec.chain.report.correlation import (
+    correlation_table,
+    draw_correlation,
     read_outcomes,
 )
 from mmimg2vec.engine.command_line import run, silence_mmengine
@@ -27,11 +27,11 @@ def main() -> None:
     folder = parser.parse_args().folder
     silence_mmengine()
     outcomes = read_outcomes(folder)
-    text = prediction_table(outcomes)
+    text = correlation_table(outcomes)
     (folder / 'prediction.md').write_text(text + '\n', encoding='utf-8')
     rows = [asdict(outcome) for outcome in outcomes]
     (folder / 'prediction.json').write_text(json.dumps(rows, indent=1) + '\n', encoding='utf-8')
-    draw_prediction(outcomes, folder / 'prediction.png')
+    draw_correlation(outcomes, folder / 'prediction.png')
     print(f'{text}\n\n{folder}/prediction.md, prediction.json, prediction.png')
 
 

@@ -5,21 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mmimg2vec.chain.logs import METRICS, curve, read_scalars
 from mmimg2vec.chain.plan import Chain, Stage
-from mmimg2vec.chain.report.results import Comparison, measure_name, results_of, shared_measures
+from mmimg2vec.chain.report.results import Comparison, metric_name, results_of, shared_metrics
+from mmimg2vec.visualization.figures import save_figure, style_axes
 
 PRETRAINED, SCRATCH = '#c0392b', '#7f8c8d'
 LABELS = {PRETRAINED: 'pre-trained', SCRATCH: 'from scratch'}
-
-
-def save(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG."""
-    FigureCanvasAgg(figure).print_png(str(path))
-    return path
 
 
 def draw_results(runs: list[list[Comparison]], path: Path) -> Path | None:
@@ -53,16 +47,16 @@ def draw_results(runs: list[list[Comparison]], path: Path) -> Path | None:
                 textcoords='offset points',
                 ha='center',
             )
-        ax.set_title(f'{rows[0].title}\n{rows[0].measure} (%)', fontsize=9)
+        ax.set_title(f'{rows[0].title}\n{rows[0].metric} (%)', fontsize=9)
         ax.set_xticks([0, 1], list(LABELS.values()), fontsize=8)
         ax.set_ylim(0, 1.2 * max(1e-9, *sides[PRETRAINED], *sides[SCRATCH]))
-        ax.spines[['top', 'right']].set_visible(False)
-    return save(figure, path)
+        style_axes(ax)
+    return save_figure(figure, path)
 
 
 def _draw_stages(runs: list[list[Comparison]], path: Path) -> Path | None:
     """One panel per measure, one bar per stage."""
-    keys, titles, _ = shared_measures(runs)
+    keys, titles, _ = shared_metrics(runs)
     if not keys:
         return None
     size = (2.2 * len(keys) + 3.2, 0.32 * len(titles) + 0.9)
@@ -87,13 +81,12 @@ def _draw_stages(runs: list[list[Comparison]], path: Path) -> Path | None:
                 fontsize=8,
             )
             highest = max(highest, *found)
-        ax.set_title(f'{measure_name(key)} (%)', fontsize=9)
+        ax.set_title(f'{metric_name(key)} (%)', fontsize=9)
         ax.set_xlim(0, 1.2 * highest)
-        ax.tick_params(labelsize=8)
-        ax.spines[['top', 'right']].set_visible(False)
+        style_axes(ax)
     panels[0].set_yticks(range(len(titles)), list(titles.values()))
     panels[0].invert_yaxis()
-    return save(figure, path)
+    return save_figure(figure, path)
 
 
 def draw_curves(chain: Chain, stage: Stage, baseline: Stage | None, path: Path) -> Path | None:
@@ -128,7 +121,7 @@ def draw_curves(chain: Chain, stage: Stage, baseline: Stage | None, path: Path) 
         _finish(ax, wanted[key], 'iteration' if key not in METRICS else 'epoch or iteration')
         if baseline is not None:
             ax.legend(fontsize=8, frameon=False)
-    return save(figure, path)
+    return save_figure(figure, path)
 
 
 def _draw_diversity(ax: Axes, records: list[dict]) -> None:
@@ -141,6 +134,4 @@ def _draw_diversity(ax: Axes, records: list[dict]) -> None:
 def _finish(ax: Axes, title: str, steps: str) -> None:
     ax.set_title(title, fontsize=9)
     ax.set_xlabel(steps, fontsize=8)
-    ax.tick_params(labelsize=8)
-    ax.spines[['top', 'right']].set_visible(False)
-    ax.grid(alpha=0.25)
+    style_axes(ax, grid=True)

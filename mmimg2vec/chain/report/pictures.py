@@ -28,8 +28,8 @@ from torchvision.ops import nms
 
 from mmimg2vec.chain.plan import Chain, Stage
 from mmimg2vec.chain.records import read_config
-from mmimg2vec.chain.report.figures import save
 from mmimg2vec.inference.model import fill_trained
+from mmimg2vec.visualization.figures import save_figure
 
 #: Distinct colors (RGB), by class.
 _COLORS = np.array(
@@ -70,7 +70,7 @@ def draw_predictions(chain: Chain, stage: Stage, baseline: Stage | None, path: P
             ax.set_xticks([])
             ax.set_yticks([])
         axes[0].set_ylabel(title, fontsize=11)
-    return save(figure, path)
+    return save_figure(figure, path)
 
 
 def predict(chain: Chain, stage: Stage, count: int) -> tuple[list[Any], tuple[str, ...]] | None:

@@ -14,8 +14,8 @@ from mmimg2vec.chain.logs import METRICS, final_metrics
 from mmimg2vec.chain.plan import Chain, Stage
 from mmimg2vec.chain.records import read_record, read_seconds
 
-#: What tools/probe.py measures, in the order of the report.
-PROBES = {
+#: What tools/probe.py measures on frozen features, in percent and in the order of the report.
+FROZEN_METRICS = {
     'knn_cls': 'kNN, class token',
     'knn': 'kNN, patch mean',
     'linear_cls': 'linear, class token',
@@ -25,12 +25,12 @@ PROBES = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """One measure of one stage, in percent, beside its baseline.
+    """One metric of one stage, in percent, beside its baseline.
 
     Attributes:
         stage: Name of the stage.
         title: Its title.
-        key: Key of the measure: of :data:`~mmimg2vec.chain.logs.METRICS` or :data:`PROBES`.
+        key: Key of the metric: of :data:`~mmimg2vec.chain.logs.METRICS` or :data:`FROZEN_METRICS`.
         value: The stage's result, or None where it is not finished.
         baseline: The result of training from scratch, or None.
         minutes: Of the trainings behind the result, teachers included, as far as the stage needs them.
@@ -44,14 +44,14 @@ class Comparison:
     minutes: float = 0.0
 
     @property
-    def measure(self) -> str:
-        """Name of the measure."""
-        return measure_name(self.key)
+    def metric(self) -> str:
+        """Name of the metric."""
+        return metric_name(self.key)
 
 
-def measure_name(key: str) -> str:
-    """What a reader sees of a measure."""
-    return PROBES.get(key) or METRICS[key][0]
+def metric_name(key: str) -> str:
+    """What a reader sees of a metric."""
+    return FROZEN_METRICS.get(key) or METRICS[key][0]
 
 
 def pairs(chain: Chain) -> list[tuple[Stage, Stage | None]]:
@@ -68,7 +68,7 @@ def compare(chain: Chain) -> list[Comparison]:
         minutes = _minutes(chain, stage)
         rows += [
             Comparison(stage.name, stage.title, key, own.get(key), other.get(key), minutes)
-            for key in (*PROBES, *METRICS)
+            for key in (*FROZEN_METRICS, *METRICS)
             if key in own or key in other
         ]
     return rows
@@ -112,34 +112,34 @@ def table(runs: list[list[Comparison]], differences: Sequence[tuple[str, str]] =
         own = [row.value for row in rows if row.value is not None]
         other = [row.baseline for row in rows if row.baseline is not None]
         both = [r.value - r.baseline for r in rows if r.value is not None and r.baseline is not None]
-        cells = [mean_and_spread(own), mean_and_spread(other), mean_and_spread(both, sign='+')]
-        lines.append(f'| {rows[0].title} | {rows[0].measure} | {" | ".join(cells)} |')
+        cells = [format_mean(own), format_mean(other), format_mean(both, sign='+')]
+        lines.append(f'| {rows[0].title} | {rows[0].metric} | {" | ".join(cells)} |')
     return '\n'.join(lines)
 
 
 def _grid(runs: list[list[Comparison]], differences: Sequence[tuple[str, str]]) -> str:
-    keys, titles, lone = shared_measures(runs)
-    measures = ' | '.join(map(measure_name, keys))
+    keys, titles, lone = shared_metrics(runs)
+    measures = ' | '.join(map(metric_name, keys))
     lines = [f'| | {measures} | minutes of training |', '|---|' + '---|' * (len(keys) + 1)]
     for stage, title in titles.items():
-        cells = [mean_and_spread(list(results_of(runs, stage, key).values())) for key in keys]
+        cells = [format_mean(list(results_of(runs, stage, key).values())) for key in keys]
         minutes = [{row.minutes for row in run if row.stage == stage} for run in runs]
-        lines.append(f'| {title} | {" | ".join(cells)} | {mean_and_spread([n for found in minutes for n in found])} |')
+        lines.append(f'| {title} | {" | ".join(cells)} | {format_mean([n for found in minutes for n in found])} |')
     lines += ['', f'| difference | {measures} |', '|---|' + '---|' * len(keys)]
     for first, second in differences:
         if first in titles and second in titles:
             cells = []
             for key in keys:
                 own, other = results_of(runs, first, key), results_of(runs, second, key)
-                cells.append(mean_and_spread([own[n] - other[n] for n in own if n in other], sign='+'))
+                cells.append(format_mean([own[n] - other[n] for n in own if n in other], sign='+'))
             lines.append(f'| {titles[first]} *minus* {titles[second]} | {" | ".join(cells)} |')
     for row in lone:
-        figures = mean_and_spread(list(results_of(runs, row.stage, row.key).values()))
-        lines += ['', f'{row.title}: {row.measure} {figures} %.']
+        figures = format_mean(list(results_of(runs, row.stage, row.key).values()))
+        lines += ['', f'{row.title}: {row.metric} {figures} %.']
     return '\n'.join(lines)
 
 
-def shared_measures(
+def shared_metrics(
     runs: list[list[Comparison]],
 ) -> tuple[list[str], dict[str, str], list[Comparison]]:
     """Which stages can stand beside one another.
@@ -150,7 +150,7 @@ def shared_measures(
     """
     rows = {(row.stage, row.key): row for run in runs for row in run if row.value is not None}
     count = Counter(key for _, key in rows)
-    keys = [key for key in (*PROBES, *METRICS) if count[key] > 1]
+    keys = [key for key in (*FROZEN_METRICS, *METRICS) if count[key] > 1]
     titles = {stage: row.title for (stage, key), row in rows.items() if key in keys}
     return keys, titles, [row for (_, key), row in rows.items() if key not in keys]
 
@@ -165,7 +165,7 @@ def results_of(runs: list[list[Comparison]], stage: str, key: str) -> dict[int, 
     }
 
 
-def mean_and_spread(numbers: Sequence[float], sign: str = '', digits: int = 1) -> str:
+def format_mean(numbers: Sequence[float], sign: str = '', digits: int = 1) -> str:
     """Mean ± standard deviation (n - 1) for a table; a single number alone, a dash for none."""
     if not numbers:
         return '-'
@@ -175,7 +175,7 @@ def mean_and_spread(numbers: Sequence[float], sign: str = '', digits: int = 1) -
 
 def as_json(rows: list[Comparison]) -> list[dict[str, Any]]:
     """The comparisons as plain values."""
-    return [dict(vars(row), measure=row.measure) for row in rows]
+    return [dict(vars(row), measure=row.metric) for row in rows]
 
 
 def write_json(path: Path, rows: list[Comparison]) -> None:

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from mmimg2vec import UserError
-from mmimg2vec.chain.report.prediction import (
-    draw_prediction,
-    prediction_table,
+from mmimg2vec.chain.report.correlation import (
+    correlation_table,
+    draw_correlation,
     rank_correlations,
     read_outcomes,
 )
@@ -45,7 +45,7 @@ def test_correlations_are_of_each_run(folder):
 
 
 def test_table_ranks_by_diversity_and_ends_with_the_untrained_student(folder):
-    lines = prediction_table(read_outcomes(folder)).splitlines()
+    lines = correlation_table(read_outcomes(folder)).splitlines()
     names = [line.split(' | ')[0].strip('| ') for line in lines[2:6]]
     assert names == ['high', 'middle', 'low', 'untrained']
     assert '0.900 ± 0.000 | 10.000 ± 0.000 | 22.5 ± 10.6 | 45.0 ± 21.2 | - |' in lines[2]
@@ -55,12 +55,12 @@ def test_table_ranks_by_diversity_and_ends_with_the_untrained_student(folder):
 
 def test_what_is_not_finished_does_not_count(tmp_path):
     write_run(tmp_path / 'seed0', {'a': 0.5, 'b': 0.4}, {'a': 1.0, 'b': 2.0}, unfinished=('b',))
-    measured = {o.teacher: o.measures for o in read_outcomes(tmp_path)}
+    measured = {o.teacher: o.metrics for o in read_outcomes(tmp_path)}
     assert measured == {'a': {'knn': 1.0, 'linear': 2.0}, 'b': {}, 'untrained': {}}
 
 
 def test_plot(folder):
-    draw_prediction(read_outcomes(folder), folder / 'plot.png')
+    draw_correlation(read_outcomes(folder), folder / 'plot.png')
     assert (folder / 'plot.png').stat().st_size > 10_000
 
 
