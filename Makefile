@@ -15,12 +15,10 @@ PYTEST = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(1) -m pytest -n $(WORKERS) --d
 ifeq ($(origin PYTHON),command line)
 override RUN := PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" "$(PYTHON)"
 READY = $(RUN) .dev_scripts/setup_env.py --check --for
-DOCS_READY = $(RUN) -c "import furo, myst_parser, sphinx"
 else
 VENV := $(if $(filter classic,$(STACK)),.venv-classic,.venv)
 override RUN := $(VENV)/bin/python
 READY = "$(or $(BASE_PYTHON),python3)" .dev_scripts/setup_env.py --stack $(STACK) --base-python "$(BASE_PYTHON)" --for
-DOCS_READY = $(RUN) -m pip install -q --disable-pip-version-check -r requirements/docs.txt -c requirements/constraints.txt
 endif
 
 .DEFAULT_GOAL := help
@@ -78,7 +76,6 @@ format: ## bring the style in order
 
 docs: ## build the documentation, any warning being an error, and say where it is
 	@$(READY) test
-	@$(DOCS_READY)
 	@$(RUN) -m sphinx -W --keep-going -q docs build/docs
 	@echo "the documentation: $(CURDIR)/build/docs/index.html"
 
