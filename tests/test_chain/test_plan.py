@@ -51,6 +51,61 @@ summary = 'tools/sum_up.py {out} --title "two words"'
     assert summary_command(read_chain(write(tmp_path, TRAINING)), tmp_path) == []
 
 
+NEEDS = """
+stages = [
+    dict(name='a', command='tools/a.py'),
+    dict(name='b', command='tools/b.py {a}/x'),
+    dict(name='other', command='tools/other.py'),
+    dict(name='c', command='tools/c.py', needs=['b']),
+    dict(name='d', command='tools/d.py', needs=['other', 'c']),
+]
+"""
+
+
+def test_dependents_are_those_of_dependents_too(tmp_path):
+    chain = read_chain(write(tmp_path, NEEDS))
+    assert chain.with_dependents(['a']) == ['a', 'b', 'c', 'd']
+    assert chain.with_dependents(['d', 'other']) == ['other', 'd']
+    assert chain.with_dependents([]) == []
+    with pytest.raises(UserError, match=r'no stage "x"; it has: a, b, other, c, d'):
+        chain.with_dependents(['x'])
+
+
+def test_selected_stages_keep_the_order_of_the_chain(tmp_path):
+    chain = read_chain(write(tmp_path, NEEDS))
+    assert [stage.name for stage in chain.select(('d', 'a'))] == ['a', 'd']
+    assert chain.select(()) == list(chain.stages)
+
+
+def test_what_a_chain_takes_where_its_config_is_silent(tmp_path):
+    chain = read_chain(write(tmp_path, NEEDS))
+    assert (chain.name, chain.title, chain.introduction) == ('chain', 'chain', '')
+    assert (chain.seed, chain.jobs, chain.differences, chain.summary) == (0, 1, (), ())
+    assert str(chain.work_dir) == 'work_dirs/chain/chain'
+    stage = chain['a']
+    assert (stage.title, stage.gpus, stage.env, stage.options, stage.needs) == ('a', 1, {}, {}, ())
+    assert (stage.baseline_of, stage.makes, stage.config) == ((), (), None)
+
+
+def test_what_a_chain_config_says(tmp_path):
+    text = """
+title, introduction, seed, jobs, work_dir = 'T', 'I', 5, 3, 'out'
+differences = [('b', 'a')]
+stages = [
+    dict(name='a', title='First', command=['x.py', 'two words'], makes=['{a}/data', 'more{seed}']),
+    dict(name='b', command='y.py {a}/m {b}/own', env=dict(N=1)),
+]
+"""
+    chain = read_chain(write(tmp_path, text))
+    assert (chain.title, chain.introduction, chain.seed, chain.jobs) == ('T', 'I', 5, 3)
+    assert chain.differences == (('b', 'a'),) and str(chain.folder('b')) == 'out/b'
+    a, b = chain.stages
+    assert (a.title, a.command, a.makes) == ('First', ('x.py', 'two words'), ('out/a/data', 'more5'))
+    assert (b.needs, b.command, b.env) == (('a',), ('y.py', 'out/a/m', 'out/b/own'), {'N': '1'})
+    assert read_chain(write(tmp_path, text), seed=0).seed == 0
+    assert read_chain(write(tmp_path, text), options={'jobs': 2}).jobs == 2
+
+
 def test_commands_of_the_launchers(tmp_path):
     chain = read_chain(write(tmp_path, TRAINING))
     env, words = stage_command(chain, chain['detect'], Launch())
@@ -124,6 +179,9 @@ def test_texts_that_would_be_read_as_something_else_are_refused(tmp_path, value)
         (('gpus=8', "baseline_of='segment'"), 'the baseline of "segment", which is no stage'),
         (('stages = [', 'steps = ['), 'lists no `stages`'),
         (('gpus=8', 'gpus=0'), 'gpus=0 should be 1 or more'),
+        (('gpus = 4', 'jobs = 1.5'), 'jobs=1.5 should be a number'),
+        (("config='configs/a.py'", "config='configs/a.py', command='b.py'"), 'a config to train, or a command'),
+        (('stages = [', 'stages = [3,'), 'every stage needs a name'),
         (('gpus = 4', 'jobs = 0'), 'jobs=0 should be a number'),
         (('gpus = 4', 'jobs = 1 / 0'), 'ZeroDivisionError'),
         (("config='configs/a.py'", 'command=""'), 'its command is empty'),

@@ -96,6 +96,35 @@ def test_what_a_finished_stage_made_has_to_be_there_still(folder, shapes, tmp_pa
     assert 'pretrain/backbone.pth' in line
 
 
+def test_finished_stages_are_looked_at_where_they_are_done_again(tmp_path):
+    text = "stages = [dict(name='a', command='gone.py'), dict(name='b', command='gone-too.py {a}/x')]"
+    (tmp_path / 'chain.py').write_text(text)
+    chain = read_chain(str(tmp_path / 'chain.py'), str(tmp_path / 'work'))
+    lines = ['stage a: no script gone.py: correct its command', 'stage b: no script gone-too.py: correct its command']
+    assert check_chain(chain, Launch()) == lines
+    for name in 'ab':
+        (tmp_path / 'work' / name).mkdir(parents=True)
+        (tmp_path / 'work' / name / 'stage.json').write_text('{}')
+    assert check_chain(chain, Launch()) == []
+    assert check_chain(chain, Launch(), redo=('b',)) == lines[1:]
+    assert check_chain(chain, Launch(), redo=('a',)) == lines  # with what needs it
+
+
+def test_words_of_commands(tmp_path):
+    (tmp_path / 'there.pth').write_text('')
+    text = (
+        "stages = [dict(name='a', command='tools/probe.py --checkpoint=gone.pth {a}/own.pth THERE'.replace("
+        f"'THERE', '{tmp_path}/there.pth')), dict(name='b', command='tools/probe.py gone.pth')]"
+    )
+    (tmp_path / 'chain.py').write_text(text)
+    chain = read_chain(str(tmp_path / 'chain.py'), str(tmp_path / 'work'))
+    own = tmp_path / 'work' / 'a' / 'own.pth'
+    assert check_chain(chain, Launch()) == [
+        'stages a, b: no checkpoint gone.pth: train it first, or name another file',
+        f'stage a: no checkpoint {own}: train it first, or name another file',
+    ]
+
+
 def test_configs_that_runs_leave_need_not_be_there(tmp_path):
     text = """
 stages = [

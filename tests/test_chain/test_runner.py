@@ -32,6 +32,36 @@ def test_two_at_a_time(toy):
     assert toy.logged[4:] == ['c starts', 'c ends']
 
 
+def test_a_stage_waits_for_what_it_needs_though_a_place_is_free(toy):
+    toy.write(toy.stage('a', 0.5), toy.stage('b', needs=['a']), jobs=2)
+    toy.run()
+    assert toy.logged == ['a starts', 'a ends', 'b starts', 'b ends']
+
+
+def test_no_more_stages_at_a_time_than_jobs(toy):
+    toy.write(*(toy.stage(name, 0.6) for name in 'abc'), jobs=2)
+    toy.run()
+    at_once = [0]
+    for line in toy.logged:
+        at_once.append(at_once[-1] + (1 if line.endswith('starts') else -1))
+    assert max(at_once) == 2
+
+
+@pytest.mark.parametrize(('jobs', 'given', 'threads'), [(2, None, True), (1, None, False), (2, '3', False)])
+def test_stages_side_by_side_share_the_cores(toy, monkeypatch, jobs, given, threads):
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+    if given:
+        monkeypatch.setenv('OMP_NUM_THREADS', given)
+    monkeypatch.setattr('os.sched_getaffinity', lambda _: set(range(9)))
+    stage = toy.stage('a')
+    stage['command'] = [str(toy.folder / 'show.py')]
+    (toy.folder / 'show.py').write_text("import os; print('threads', os.environ.get('OMP_NUM_THREADS'))")
+    toy.write(stage, jobs=jobs)
+    toy.run()
+    console = (toy.work_dir / 'a' / 'console.log').read_text()
+    assert f'threads {"4" if threads else given}\n' in console
+
+
 def test_a_failure_is_named_with_its_log_and_the_rest_goes_on(toy):
     toy.write(toy.stage('a', status=2), toy.stage('b', needs=['a']), toy.stage('c'))
     failed, lines = toy.run()
@@ -44,6 +74,48 @@ def test_a_failure_is_named_with_its_log_and_the_rest_goes_on(toy):
     toy.write(toy.stage('a'), toy.stage('b', needs=['a']), toy.stage('c'))
     failed, _ = toy.run()
     assert not failed and toy.logged.count('c starts') == 1
+
+
+def test_one_failed_need_is_enough_to_leave_a_stage_out(toy):
+    toy.write(toy.stage('good'), toy.stage('bad', status=1), toy.stage('both', needs=['good', 'bad']))
+    failed, lines = toy.run()
+    assert failed == ['bad', 'both']
+    assert '[both] left out: it needs a stage that failed' in lines
+    assert 'both starts' not in toy.logged and not (toy.work_dir / 'both').exists()
+
+
+def test_a_stage_ended_by_a_signal_is_named_so(toy):
+    stage = toy.stage('a')
+    stage['command'] = [str(toy.folder / 'end.py')]
+    (toy.folder / 'end.py').write_text('import os; os.kill(os.getpid(), 9)')
+    toy.write(stage)
+    failed, lines = toy.run()
+    assert failed == ['a'] and any(line.startswith('[a] FAILED (SIGKILL)') for line in lines)
+
+
+def test_seconds_of_all_attempts_count(toy):
+    toy.write(toy.stage('a', 0.3, status=3))
+    (toy.work_dir / 'a').mkdir(parents=True)
+    (toy.work_dir / 'a' / 'seconds.json').write_text('100.0')
+    _, lines = toy.run()
+    assert any('FAILED (status 3)' in line for line in lines)
+    first = json.loads((toy.work_dir / 'a' / 'seconds.json').read_text())
+    assert 100.2 <= first < 110
+    toy.write(toy.stage('a'))
+    _, lines = toy.run()
+    assert first <= toy.record('a')['seconds'] < first + 10
+    assert lines[-1] == '[a] finished (1:40 min)'
+
+
+def test_running_stages_are_reported_on_the_way(toy):
+    stage = toy.stage('a')
+    stage['command'] = [str(toy.folder / 'train.py')]
+    (toy.folder / 'train.py').write_text(
+        "import time; print('- Epoch(train) [2][ 50/75]  loss: 0.5', flush=True); time.sleep(1)"
+    )
+    toy.write(stage)
+    _, lines = toy.run()
+    assert '  [a] epoch 2, 50/75, loss 0.5 (0:00 min)' in lines
 
 
 def test_only_some_stages(toy):
@@ -71,6 +143,8 @@ def test_other_settings_are_no_finished_stage(toy):
     _, lines = toy.run(redo=('a',))
     assert lines[0] == 'to be done again: a, b'
     assert toy.logged.count('b ends') == 2
+    toy.run(redo=('b',))
+    assert toy.logged.count('a ends') == 2 and (toy.work_dir / 'b.old2').exists()
     assert (toy.work_dir / 'a.old1' / 'stage.json').exists()
 
 

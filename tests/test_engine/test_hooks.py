@@ -1,5 +1,6 @@
 import json
 import random
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -9,6 +10,7 @@ import toy
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
+from mmimg2vec.engine.hooks import GradNormHook, SeededStepHook, ThroughputHook
 from mmimg2vec.engine.hooks.backbone_export import backbone_state
 from mmimg2vec.errors import UserError
 
@@ -154,6 +156,67 @@ def test_throughput_and_grad_norm(images, tmp_path):
     assert all(line['grad_norm'] > 0 for line in lines)
 
 
+def test_throughput_of_a_known_clock(monkeypatch):
+    clock = SimpleNamespace(perf_counter=lambda: clock.now)
+    monkeypatch.setattr('mmimg2vec.engine.hooks.throughput.time', clock)
+    monkeypatch.setattr('mmimg2vec.engine.hooks.throughput.get_world_size', lambda: 2)
+    scalars = {}
+    runner = SimpleNamespace(message_hub=SimpleNamespace(update_scalar=scalars.__setitem__))
+    hook = ThroughputHook(window=2)
+
+    def iteration(images, loaded, done):
+        clock.now = loaded
+        hook.before_train_iter(runner, 0)
+        clock.now = done
+        hook.after_train_iter(runner, 0, dict(inputs=[0] * images))
+        return scalars['train/throughput/images_per_s'], scalars['train/throughput/data_wait']
+
+    clock.now = 10.0
+    hook.before_train_epoch(runner)
+    assert iteration(4, 11.0, 14.0) == (8 / 4, 1 / 4)
+    assert iteration(4, 14.5, 16.0) == (16 / 6, 1.5 / 6)
+    # What happens between two epochs does not count; and the first iteration is out of the window.
+    clock.now = 100.0
+    hook.before_train_epoch(runner)
+    assert iteration(8, 103.0, 104.0) == (24 / 6, 3.5 / 6)
+    assert ThroughputHook().history.maxlen == 50
+
+
+def test_each_step_draws_numbers_of_its_own(monkeypatch):
+    def drawn(seed, iteration, rank):
+        monkeypatch.setattr('mmimg2vec.engine.hooks.seeded_step.get_rank', lambda: rank)
+        SeededStepHook().before_train_iter(SimpleNamespace(seed=seed, iter=iteration), 0)
+        return random.random(), np.random.rand(), torch.rand(1).item()
+
+    state = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    first = drawn(1, 5, 0)
+    assert drawn(1, 5, 0) == first
+    for other in (drawn(1, 6, 0), drawn(2, 5, 0), drawn(1, 5, 1)):
+        assert all(a != b for a, b in zip(first, other, strict=True))
+    # All bits of the seed come from the key: neither half is the same for another one.
+    halves = []
+    for iteration in (5, 6):
+        drawn(1, iteration, 0)
+        halves.append(divmod(torch.initial_seed(), 1 << 32))
+    assert all(a != b and a and b for a, b in zip(*halves, strict=True))
+    random.setstate(state[0]), np.random.set_state(state[1]), torch.set_rng_state(state[2])
+
+
+def test_interval_of_the_gradient_norm(images, tmp_path):
+    run = toy.runner_of(images, tmp_path / 'run', 1)
+    for given, expected in ((None, 1), (7, 7)):
+        hook = GradNormHook(given)
+        hook.before_train(run)
+        assert (hook.active, hook.interval) == (True, expected)
+    bare = SimpleNamespace(hooks=[], optim_wrapper=SimpleNamespace())
+    hook = GradNormHook()
+    hook.before_train(bare)
+    assert (hook.active, hook.interval) == (False, 10)
+    hook.before_train_iter(bare, 9)
+    hook.after_train_iter(bare, 9)
+    assert vars(bare.optim_wrapper) == {}
+
+
 def test_grad_norm_under_accumulation_and_clipping(images, tmp_path):
     run = toy.runner_of(
         images,
@@ -189,6 +252,28 @@ def test_unreadable_images_are_counted(images, tmp_path, num_workers):
     assert lines[0] == f'{broken}\tempty file'
     assert len(set(lines)) == 1 and len(lines) <= 2 * max(1, num_workers)
     assert run.message_hub.get_scalar('train/unreadable_images').current() == 1
+
+
+def test_a_resumed_run_goes_on_with_its_list_of_unreadable_images(images, tmp_path):
+    (images / 'class_0' / '00.png').write_bytes(b'')
+    hooks = [dict(type='mmimg2vec.UnreadableImagesHook', max_share=0.5)]
+    path = tmp_path / 'run' / 'unreadable_images.txt'
+    toy.runner_of(images, tmp_path / 'run', 1, hooks).train()
+    with path.open('a') as file:
+        file.write('a line\tof the first part\n')
+    resumed = toy.runner_of(images, tmp_path / 'run', 2, hooks, resume=True)
+    resumed.train()
+    assert 'a line\tof the first part' in path.read_text().splitlines()
+    assert resumed.message_hub.get_scalar('train/unreadable_images').current() == 2
+
+
+def test_one_unreadable_image_is_accepted_unless_none_is(images, tmp_path):
+    broken = images / 'class_0' / '00.png'
+    broken.write_bytes(b'')
+    hook = dict(type='mmimg2vec.UnreadableImagesHook')  # at most 1 % of 12 images
+    toy.runner_of(images, tmp_path / 'run', 1, [hook]).train()
+    with pytest.raises(UserError, match=rf'1 of 12 images are unreadable, more than max_share=0 .*{broken.name}'):
+        toy.runner_of(images, tmp_path / 'none', 1, [dict(hook, max_share=0)]).train()
 
 
 def test_too_many_unreadable_images_end_the_run(images, tmp_path):

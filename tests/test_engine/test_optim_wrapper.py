@@ -85,9 +85,33 @@ def test_grad_norm_is_measured_before_clipping_on_request(clip):
 
 
 def test_state_goes_on():
-    model, wrapper = steps(AutocastOptimWrapper, dtype='float32')
-    wrapper.load_state_dict({**wrapper.state_dict(), 'loss_scaler': {}})
-    assert model.layer.weight.requires_grad
+    """Three steps, their state in a new wrapper, three more: the weights of six, with the state that a scaler left."""
+    momentum = dict(lr=0.5, momentum=0.9)
+    batches = torch.randn(6, 8, 4, generator=torch.Generator().manual_seed(1))
+
+    def train(model, wrapper, part):
+        for batch in part:
+            with wrapper.optim_context(model):
+                loss = model(batch)
+            wrapper.update_params(loss)
+
+    def new(weights=None):
+        model = Probe()
+        model.load_state_dict(weights or model.state_dict())
+        optimizer = torch.optim.SGD(model.parameters(), **momentum)
+        return model, AutocastOptimWrapper(dtype='float32', optimizer=optimizer)
+
+    whole = new()
+    train(*whole, batches)
+    model, wrapper = new()
+    train(model, wrapper, batches[:3])
+    state = {**wrapper.state_dict(), 'loss_scaler': {'scale': 2.0}}
+    goes_on, forgets = new(model.state_dict()), new(model.state_dict())
+    goes_on[1].load_state_dict(state)
+    for part in (goes_on, forgets):
+        train(*part, batches[3:])
+    assert torch.equal(goes_on[0].layer.weight, whole[0].layer.weight)
+    assert not torch.equal(forgets[0].layer.weight, whole[0].layer.weight)
 
 
 def test_mistakes_are_named():

@@ -36,3 +36,24 @@ def test_constant_feature_and_no_gradient_mode():
     features[:, 0] = 3.0
     with torch.no_grad():
         assert linear_accuracy(features, labels, features, labels) == 100
+
+
+def test_test_features_are_standardized_as_the_training_features():
+    # All of one class: by statistics of their own half of them would be on the other side.
+    train = torch.tensor([[-1.2], [-0.8], [0.8], [1.2]])
+    labels = torch.tensor([0, 0, 1, 1])
+    test = torch.tensor([[1.0], [2.0], [3.0], [10.0]])
+    assert linear_accuracy(train, labels, test, torch.ones(4, dtype=torch.long)) == 100
+    assert linear_accuracy(train, labels, test / 100, torch.ones(4, dtype=torch.long)) == 100
+
+
+def test_default_penalty():
+    features, labels = data(40, 0)
+    fitted = fit_linear(features, labels, 4)
+    assert all(torch.equal(a, b) for a, b in zip(fitted, fit_linear(features, labels, 4, l2=1e-3), strict=True))
+    assert (
+        fit_linear(features, labels, 4, l2=2e-3)[0].norm()
+        < fitted[0].norm()
+        < fit_linear(features, labels, 4, l2=5e-4)[0].norm()
+    )
+    assert fit_linear(features, labels, 4, max_iters=1)[0].norm() < fitted[0].norm()
