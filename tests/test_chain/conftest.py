@@ -1,6 +1,7 @@
 """Chains of commands that need no training, for what a chain does around its stages."""
 
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -58,6 +59,19 @@ class ToyChain:
     @property
     def python(self):
         return sys.executable
+
+
+@pytest.fixture(autouse=True)
+def only_own_processes_are_ended(monkeypatch, tmp_path):
+    """A chain that took other processes for its own would end them all, the developer's among them."""
+    monkeypatch.setenv('TOY_CHAIN_TEST', str(tmp_path))
+    end, wanted = os.kill, f'TOY_CHAIN_TEST={tmp_path}'.encode()
+
+    def kill(process, ending):
+        assert wanted in Path(f'/proc/{process}/environ').read_bytes().split(b'\0'), f'{process} is not of this test'
+        end(process, ending)
+
+    monkeypatch.setattr('mmimg2vec.chain.orphans.os.kill', kill)
 
 
 @pytest.fixture

@@ -118,6 +118,20 @@ def test_images_of_another_size(shapes):
     check_dataset(build(downstream.coco_dataset(shapes)), 'train_dataloader')
 
 
+def test_images_that_are_not_square(shapes):
+    """Height and width are those of the annotation, and not the other way round."""
+    path = shapes / 'coco' / 'train' / '000000.jpg'
+    cv2.imwrite(str(path), np.zeros((32, 48, 3), np.uint8))
+
+    def say(height, width):
+        edit(shapes, lambda content: content['images'][0].update(height=height, width=width))
+        return build(downstream.coco_dataset(shapes, filter_cfg=None))
+
+    check_dataset(say(32, 48), 'train_dataloader')
+    refuse(say(48, 32), r'000000.jpg is 32 x 48 \(height x width\) and its annotation .* says 48 x 32')
+    refuse(say(32, 64), r'is 32 x 48 .* says 32 x 64')
+
+
 def test_an_empty_dataset(shapes):
     edit(shapes, lambda content: content.update(annotations=[]))
     dataset = build(downstream.coco_dataset(shapes, serialize_data=False))
@@ -129,9 +143,16 @@ def test_an_empty_dataset(shapes):
 def test_categories_are_read_without_the_annotations(tmp_path):
     path = tmp_path / 'a.json'
     many = [dict(id=i, name=f'name {i} é') for i in range(40000)]  # longer than one look
+    names = {c['id']: c['name'] for c in many}
     content = dict(categories=many, info=dict(note='"categories": 3'), annotations=[])
     path.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding='utf-8')
-    assert coco_categories(path) == {c['id']: c['name'] for c in many}
+    assert coco_categories(path) == names
+    # Before and behind the list may stand what no reader of JSON would accept: it is not looked at.
+    path.write_text(f'{{"annotations": [no JSON, "categories": {json.dumps(many)}, no JSON')
+    assert coco_categories(path) == names
+    # Another list of that name, which is none of categories.
+    path.write_text('{"categories": [{"id": 1, "name": "a"}], "info": {"categories": [{"id": 2}]}}')
+    assert coco_categories(path) == {1: 'a'}
     for text in ('', '{}', '{"categories": 3}', '{"categories": [1]}', '{"categories": [{"id": '):
         path.write_text(text)
         with pytest.raises(UserError, match=r'a.json has no list of categories'):

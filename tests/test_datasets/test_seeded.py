@@ -110,6 +110,15 @@ def test_unreadable_images_are_replaced_alike_and_logged(dataset_config, image_f
     assert lines == {f'{broken}\tempty file', f'{cut}\tcut short'}
 
 
+def test_an_unreadable_replacement_is_replaced_by_another(dataset_config, image_folder):
+    paths = sorted(image_folder.rglob('*.jpg'))
+    for path in paths[2:]:
+        path.write_bytes(b'')
+    dataset = SeededDataset(dataset_config)
+    drawn = {dataset[DrawKey(index, 0, 0)]['data_samples'].img_path for index in range(12)}
+    assert drawn == set(map(str, paths[:2]))
+
+
 def test_a_folder_of_unreadable_images_ends_the_run(dataset_config, image_folder):
     for path in image_folder.rglob('*.jpg'):
         path.write_bytes(b'no image')
