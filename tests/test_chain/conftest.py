@@ -71,7 +71,7 @@ def only_own_processes_are_ended(monkeypatch, tmp_path):
         assert wanted in Path(f'/proc/{process}/environ').read_bytes().split(b'\0'), f'{process} is not of this test'
         end(process, ending)
 
-    monkeypatch.setattr('mmimg2vec.chain.orphans.os.kill', kill)
+    monkeypatch.setattr(os, 'kill', kill)
 
 
 @pytest.fixture

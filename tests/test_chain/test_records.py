@@ -60,9 +60,9 @@ def test_only_a_checkpoint_of_other_settings_is_no_start(toy, there):
         (folder / name).write_text('other')
     if len(there) == 2:
         with pytest.raises(UserError, match='begun with other settings'):
-            records.check_begun(chain, chain['a'])
-        records.note_begin(chain, chain['a'])
-    records.check_begun(chain, chain['a'])
+            records.check_interrupted(chain, chain['a'])
+        records.record_start(chain, chain['a'])
+    records.check_interrupted(chain, chain['a'])
 
 
 def test_the_environment_of_a_stage_is_that_of_its_config_alone(toy, monkeypatch):

@@ -208,16 +208,16 @@ def test_a_killed_chain_takes_its_stage_along(toy):
 
 def test_processes_of_a_chain_are_those_with_its_folder(toy):
     folders = [toy.work_dir, toy.folder, toy.folder / 'other']
-    processes = [subprocess.Popen(['sleep', '60'], env={**os.environ, **mark(folder)}) for folder in folders]
+    processes = [subprocess.Popen(['sleep', '60'], env={**os.environ, **chain_variable(folder)}) for folder in folders]
     plain = subprocess.Popen(['sleep', '60'])
     try:
         for folder, process in zip(folders, processes, strict=True):
             while not find_processes(folder):  # until it is no longer a copy of this process
                 time.sleep(0.01)
-            assert find_processes(folder) == [process.pid]
-            assert find_processes(folder.parent / 'x' / '..' / folder.name) == [process.pid]
+            assert [found.pid for found in find_processes(folder)] == [process.pid]
+            assert [found.pid for found in find_processes(folder.parent / 'x' / '..' / folder.name)] == [process.pid]
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv(*next(iter(mark(toy.folder / 'mine').items())))
+            patch.setenv(*next(iter(chain_variable(toy.folder / 'mine').items())))
             assert find_processes(toy.folder / 'mine') == []
     finally:
         for process in (*processes, plain):
