@@ -4,7 +4,7 @@ The teacher is that of clip_vit-tiny-p8_1xb128-coslr-10e_shapes.py; environment 
 The paper's questions on the command line, the mask being number 3 of the pipeline:
 --cfg-options model.head.supervision=visible train_dataloader.dataset.dataset.pipeline.3.mask_ratio=0.25
 (supervision: all, visible or masked). Downstream the backbone has LayerScale:
---cfg-options model.backbone.layer_scale_init_value=0.1. Measured figures: README.md of the project, "The other two methods".
+--cfg-options model.backbone.layer_scale_init_value=0.1. Measured figures: docs/results.md.
 Run: python tools/train.py configs/demo/cae-v2_vit-tiny-p8_1xb128-coslr-8e_shapes.py
 """
 

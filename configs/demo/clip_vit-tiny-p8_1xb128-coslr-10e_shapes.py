@@ -2,7 +2,7 @@
 
 The teacher of cae-v2_vit-tiny-p8_1xb128-coslr-8e_shapes.py, from WORK_DIR/clip.pth in the layout of OpenAI's release. Unlike
 the demo's other teacher it has seen captions, which name the class, texture and color of what the image shows. Logged
-on the images of `val`: `accuracy/top1`, classes told by texts alone. Measured figures: README.md of the project, "The other two methods".
+on the images of `val`: `accuracy/top1`, classes told by texts alone. Measured figures: docs/results.md.
 Run: python tools/train.py configs/demo/clip_vit-tiny-p8_1xb128-coslr-10e_shapes.py
 """
 

@@ -2,7 +2,7 @@
 
 The head sees one token at a time, so mIoU tells what each token knows of its own place. Environment variable
 IMG2VEC_BACKBONE names the backbone. Random weights: --cfg-options model.backbone.init_cfg=None.
-Measured figures: configs/_base_/teachers/README.md.
+Measured figures: docs/results.md.
 Run: python tools/train.py configs/demo/fcn_vit-tiny-p8_1xb16-frozen-coslr-3e_shapes-96x96.py
 """
 

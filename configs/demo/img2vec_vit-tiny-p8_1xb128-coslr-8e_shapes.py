@@ -1,7 +1,7 @@
 """Img2Vec on Shapes: a small ViT learns to predict the features of the demo's teacher.
 
 The teacher is the one of simclr_resnet-tiny_1xb128-coslr-8e_shapes.py; environment variable IMG2VEC_TEACHER names
-another checkpoint. Measured figures: README.md of the project, "The demo".
+another checkpoint. Measured figures: docs/results.md.
 Run: python tools/train.py configs/demo/img2vec_vit-tiny-p8_1xb128-coslr-8e_shapes.py
 """
 

@@ -1,7 +1,7 @@
 """mmpretrain's MAE on Shapes: pixel targets, to compare with.
 
 Student, images, crops, batch, steps and optimizer are those of img2vec_vit-tiny-p8_1xb128-coslr-8e_shapes.py.
-Measured figures: README.md of the project, "The demo".
+Measured figures: docs/results.md.
 Run: python tools/train.py configs/demo/mae_vit-tiny-p8_1xb128-coslr-8e_shapes.py
 """
 

@@ -1,7 +1,7 @@
 """MFF on Shapes: pixel targets, and a decoder that reads several blocks of the encoder.
 
 Student, decoder, images, crops, batch, steps and optimizer are those of mae_vit-tiny-p8_1xb128-coslr-8e_shapes.py: what
-differs is the fusion. Measured figures: README.md of the project, "The other two methods".
+differs is the fusion. Measured figures: docs/results.md.
 Run: python tools/train.py configs/demo/mff_vit-tiny-p8_1xb128-coslr-8e_shapes.py
 """
 

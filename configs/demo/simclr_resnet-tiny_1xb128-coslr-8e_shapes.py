@@ -1,7 +1,7 @@
 """The demo's teacher: SimCLR (arXiv 2002.05709, mmpretrain's) trains a small ResNet on Shapes without labels.
 
 A teacher for one's own images can be trained with any self-supervised config of mmpretrain; what makes it one is the
-`backbone.pth` that BackboneExportHook writes. Measured figures: README.md of the project, "The demo".
+`backbone.pth` that BackboneExportHook writes. Measured figures: docs/results.md.
 Run: python tools/train.py configs/demo/simclr_resnet-tiny_1xb128-coslr-8e_shapes.py
 """
 

@@ -116,9 +116,7 @@ def test_timm(folder, tmp_path):
         assert (model.forward_features(images) - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
-def test_readme_has_the_same_lines():
-    readme = (ROOT / 'README.md').read_text()
-    if 'backbone_config' not in readme:
-        pytest.skip('the README does not show them')
+def test_the_page_has_the_same_lines():
+    page = (ROOT / 'docs' / 'downstream.md').read_text(encoding='utf-8')
     for library in ('mmdetection', 'mmsegmentation', 'timm'):
-        assert snippet(library).strip() in readme
+        assert snippet(library).strip() in page
