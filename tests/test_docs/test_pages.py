@@ -83,7 +83,9 @@ def test_configs_in_tables_exist(page):
 
 def test_named_variables_are_read():
     def named(paths):
-        return {word for path in paths for word in re.findall(r'(?:MM)?IMG2VEC_[A-Z0-9]+', path.read_text(encoding='utf-8'))}
+        return {
+            word for path in paths for word in re.findall(r'(?:MM)?IMG2VEC_[A-Z0-9]+', path.read_text(encoding='utf-8'))
+        }
 
     assert named(PAGES) <= named([*(ROOT / 'configs').rglob('*.py'), *(ROOT / 'mmimg2vec').rglob('*.py')])
 
