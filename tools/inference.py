@@ -9,9 +9,9 @@ The task is that of the config. Exit status: 0; 1 where an image could not be re
 import argparse
 import sys
 
-from mmimg2vec.engine.command_line import run
+from mmimg2vec.engine.command_line import Options, run
 from mmimg2vec.inference import infer
-from mmimg2vec.utils.config import Options, load_config
+from mmimg2vec.utils.config import load_config
 
 
 def parse_arguments() -> argparse.Namespace:
