@@ -1,31 +1,32 @@
-"""Writing a pre-trained backbone for use elsewhere."""
+"""A pre-trained backbone for use elsewhere, and one from elsewhere for use here; the features are compared each time."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from mmpretrain.models.utils import resize_pos_embed
-from torch import Tensor
+from torch import Tensor, nn
 
-from mmimg2vec.checkpoint.architecture import Architecture
-from mmimg2vec.checkpoint.backbone_file import Backbone, build_vit, read_backbone, vit_features
-from mmimg2vec.checkpoint.files import check_target, read_tensors, write_checked
-from mmimg2vec.checkpoint.layouts.timm import timm_kwargs, timm_model_name, to_timm
-from mmimg2vec.checkpoint.layouts.timm_model import build_timm, timm_features
-from mmimg2vec.checkpoint.parity import compare
+from mmimg2vec.checkpoint.architecture import Architecture, read_architecture
+from mmimg2vec.checkpoint.backbone_file import PREFIX, Backbone, build_vit, read_backbone, vit_features
+from mmimg2vec.checkpoint.files import check_target, metadata_path, read_metadata, read_tensors, write_checked
+from mmimg2vec.checkpoint.layouts.base import Network
+from mmimg2vec.checkpoint.layouts.table import EXPORTS, LAYOUTS
+from mmimg2vec.checkpoint.parity import Parity, compare
+from mmimg2vec.checkpoint.weights import load_weights
+from mmimg2vec.checkpoint.write import save_atomically
 from mmimg2vec.errors import UserError
 from mmimg2vec.version import __version__
-
-Layout = Literal['timm', 'plain', 'safetensors']
 
 
 def export_backbone(
     source: str | Path,
     target: str | Path,
-    layout: Layout,
+    layout: str,
     arch: str | None = None,
     num_heads: int | None = None,
     img_size: tuple[int, int] | None = None,
@@ -35,7 +36,7 @@ def export_backbone(
     Args:
         source: ``backbone.pth`` of a run, or one of its checkpoints.
         target: File to write; ``target.json`` beside it says how the network is built.
-        layout: ``'timm'``: timm's names; ``'plain'``: mmpretrain's names without a prefix, as ``.pth``;
+        layout: ``'timm'``: timm's names; ``'mmpretrain'``: mmpretrain's names without a prefix, as ``.pth``;
             ``'safetensors'``: the same as ``.safetensors``.
         arch: mmpretrain's name of the architecture, where ``source`` carries no config.
         num_heads: The number of attention heads, where ``source`` carries no config.
@@ -51,37 +52,97 @@ def export_backbone(
             the file differ from ours; nothing is left at ``target`` then.
     """
     source, target = Path(source), Path(target)
-    wanted = '.safetensors' if layout == 'safetensors' else '.pth'
-    if layout != 'timm' and target.suffix != wanted:
-        raise UserError(f'{target}: the layout {layout} is written as NAME{wanted}')
-    check_target(target)
+    network = _network(layout)
+    check_target(target, network.suffixes, layout)
     if target.resolve() == source.resolve():
         raise UserError(f'{target} is the file to be exported: name another one')
     backbone = read_backbone(source, arch, num_heads)
     architecture = backbone.architecture
     if img_size is not None:
-        if layout != 'timm':
-            raise UserError(
-                f'an image size is chosen for timm; with the layout {layout} mmpretrain takes images of any size'
-            )
+        if network.any_size:
+            raise UserError(f'an image size is not chosen for the layout {layout}: it takes images of any size')
         architecture = _resized(architecture, img_size)
-    if layout == 'timm':
-        kwargs, name = timm_kwargs(architecture), timm_model_name(architecture)
-    else:
-        kwargs, name = architecture.mmpretrain_kwargs(), None
     metadata = {
         'layout': layout,
         'source': source.name,
         'mmimg2vec_version': __version__,
-        'kwargs': kwargs,
-        'timm_model': name,
-        **backbone.preprocessing,
+        'kwargs': network.kwargs(architecture),
+        'timm_model': network.model_name(architecture),
+        **backbone.description.preprocessing,
     }
     state = _export_state(backbone, architecture, layout)
     return write_checked(target, state, metadata, lambda part: _check(part, backbone, architecture, layout))
 
 
-def _export_state(backbone: Backbone, architecture: Architecture, layout: Layout) -> dict[str, Tensor]:
+def load_exported(path: str | Path) -> nn.Module:
+    """Build the network of a file that :func:`export_backbone` wrote, filled, in eval mode, without a classifier.
+
+    Raises:
+        UserError: The file or the JSON file beside it is missing, or it is of another network.
+    """
+    metadata = read_metadata(path)
+    return _network(metadata.get('layout')).build(metadata['kwargs'], read_tensors(path), str(path))
+
+
+def import_backbone(
+    source: str | Path,
+    target: str | Path,
+    layout: str = 'timm',
+    arch: str | None = None,
+    num_heads: int | None = None,
+) -> Parity:
+    """Write the weights of another library's vision transformer as a ``backbone.pth``, after checking the features.
+
+    Args:
+        source: State dict, ``.pth`` or ``.safetensors``; a classifier's head (``head.``) is left out.
+        target: File to write, ``.pth``.
+        layout: Whose names it has.
+        arch: mmpretrain's name of the architecture; not needed for files that :func:`export_backbone` wrote.
+        num_heads: The number of attention heads, where ``arch`` is not given.
+
+    Raises:
+        UserError: The weights are not those of a plain vision transformer, or compute something else here.
+    """
+    source, target = Path(source), Path(target)
+    network = _network(layout)
+    check_target(target, ('.pth',), 'backbone.pth')
+    weights = load_weights(str(source))
+    weights = {name: tensor for name, tensor in weights.items() if not name.startswith('head.')}
+    metadata = read_metadata(source) if metadata_path(source).is_file() else {}
+    state = LAYOUTS[layout].to_ours(weights)
+    architecture = read_architecture(state, _config(metadata), str(source), arch, num_heads)
+    kwargs = architecture.mmpretrain_kwargs()
+    parity = compare(
+        partial(vit_features, build_vit(kwargs, state, str(source))),
+        partial(network.features, network.build(network.kwargs(architecture), weights, str(source))),
+        architecture.img_size,
+        architecture.in_channels,
+    )
+    model = {'backbone': {'type': 'mmpretrain.VisionTransformer', **kwargs}}
+    if metadata.get('mean') and metadata.get('std'):
+        model['data_preprocessor'] = {
+            'mean': [round(value * 255, 3) for value in metadata['mean']],
+            'std': [round(value * 255, 3) for value in metadata['std']],
+            'to_rgb': metadata.get('channel_order') == 'RGB',
+        }
+    meta = {'mmimg2vec_version': __version__, 'config': f'model = {model!r}\n'}
+    checkpoint = {'state_dict': {PREFIX + name: state[name] for name in state}, 'meta': meta}
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        save_atomically(checkpoint, target)
+    except OSError as error:
+        raise UserError(f'{target} cannot be written: {error}') from error
+    return parity
+
+
+def _network(layout: str | None) -> Network:
+    found = LAYOUTS[layout].network if layout in LAYOUTS else None
+    if found is None:
+        raise UserError(f'the layout {layout!r} has no network of its own: choose one of {", ".join(EXPORTS)}')
+    return found
+
+
+def _export_state(backbone: Backbone, architecture: Architecture, layout: str) -> dict[str, Tensor]:
     state = dict(backbone.state)
     state['pos_embed'] = resize_pos_embed(
         state['pos_embed'],
@@ -90,30 +151,31 @@ def _export_state(backbone: Backbone, architecture: Architecture, layout: Layout
         architecture.interpolate_mode,
         int(architecture.class_token),
     )
-    return to_timm(state) if layout == 'timm' else state
+    return LAYOUTS[layout].to_theirs(state)
 
 
-def _check(part: Path, backbone: Backbone, architecture: Architecture, layout: Layout) -> dict[str, Any]:
+def _check(part: Path, backbone: Backbone, architecture: Architecture, layout: str) -> dict[str, Any]:
     """Compare the written file with the network of the checkpoint, at the image size and at another one."""
-    reference = backbone.build()
+    reference, network = backbone.build(), _network(layout)
     larger = (
         architecture.img_size[0] + 2 * architecture.patch_size[0],
         architecture.img_size[1] + architecture.patch_size[1],
     )
     results = []
     for img_size in (architecture.img_size, larger):
-        # timm's model is built for one size; mmpretrain's takes any.
-        sized = dataclasses.replace(architecture, img_size=img_size)
-        written = read_tensors(part)
-        if layout == 'timm':
-            if img_size != architecture.img_size:
-                written = written | {'pos_embed': _export_state(backbone, sized, layout)['pos_embed']}
-            theirs = partial(timm_features, build_timm(timm_kwargs(sized), written, str(part)))
-        else:
-            model = build_vit(architecture.mmpretrain_kwargs(), written)
-            theirs = partial(vit_features, model)
-        ours = partial(vit_features, reference)
-        results.append(compare(ours, theirs, img_size, architecture.in_channels))
+        sized, written = architecture, read_tensors(part)
+        if img_size != architecture.img_size and not network.any_size:
+            sized = dataclasses.replace(architecture, img_size=img_size)
+            written |= {'pos_embed': _export_state(backbone, sized, layout)['pos_embed']}
+        theirs = network.build(network.kwargs(sized), written, str(part))
+        results.append(
+            compare(
+                partial(vit_features, reference),
+                partial(network.features, theirs),
+                img_size,
+                architecture.in_channels,
+            )
+        )
     return {'parity': [dataclasses.asdict(result) for result in results]}
 
 
@@ -124,3 +186,12 @@ def _resized(architecture: Architecture, img_size: tuple[int, int]) -> Architect
             f'{architecture.patch_size[1]}'
         )
     return dataclasses.replace(architecture, img_size=img_size)
+
+
+def _config(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a backbone's config that tensors do not tell, from the file that an export left."""
+    if metadata.get('layout') != 'timm':
+        return {}
+    kwargs = metadata['kwargs']
+    arch = {'embed_dims': kwargs['embed_dim'], 'num_layers': kwargs['depth'], 'num_heads': kwargs['num_heads']}
+    return {'arch': arch, 'img_size': kwargs['img_size']}

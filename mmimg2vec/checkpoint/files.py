@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,6 @@ from mmimg2vec.checkpoint.safe_load import safe_load
 from mmimg2vec.checkpoint.write import move_into_place, write_json
 from mmimg2vec.environment import require
 from mmimg2vec.errors import UserError
-
-SUFFIXES = ('.pth', '.safetensors')
 
 
 def metadata_path(path: str | Path) -> Path:
@@ -42,10 +40,9 @@ def write_checked(
         The metadata.
 
     Raises:
-        UserError: The name or the folder cannot be used, or ``check`` found a difference.
+        UserError: The folder cannot be used, or ``check`` found a difference.
     """
     path = Path(path)
-    check_target(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix='.export-', dir=path.parent) as folder:
@@ -87,14 +84,20 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     return safe_load(str(path), 'cpu')
 
 
-def check_target(path: Path) -> None:
+def check_target(path: Path, suffixes: Sequence[str], what: str) -> None:
     """Check the name of a file that is going to be written.
 
+    Args:
+        path: Of the file.
+        suffixes: That it may have.
+        what: That is written, for the message.
+
     Raises:
-        UserError: It has another suffix than ``.pth`` or ``.safetensors``, or is a folder.
+        UserError: It has another suffix, or is a folder.
     """
-    if path.suffix not in SUFFIXES:
-        raise UserError(f'{path}: name the file that is to be written NAME.pth or NAME.safetensors')
+    if path.suffix not in suffixes:
+        names = ' or '.join(f'NAME{suffix}' for suffix in suffixes)
+        raise UserError(f'{path}: name the file that is to be written {names} ({what})')
     if path.is_dir():
         raise UserError(f'{path} is a folder: name a file')
 

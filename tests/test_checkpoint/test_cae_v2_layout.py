@@ -9,9 +9,8 @@ import torch
 from mmpretrain.models.backbones import VisionTransformer
 
 from mmimg2vec import UserError
-from mmimg2vec.checkpoint.backbone_file import read_backbone
+from mmimg2vec.checkpoint.backbone_file import backbone_config, read_backbone
 from mmimg2vec.checkpoint.convert import convert_file
-from mmimg2vec.checkpoint.downstream import backbone_config
 from mmimg2vec.checkpoint.layouts.cae_v2 import convert_checkpoint, to_authors, to_mmimg2vec
 
 ROOT = Path(__file__).parents[2]
@@ -208,6 +207,24 @@ def test_without_its_heads_a_model_is_converted_and_not_described(theirs):
     for heads in (7, -3, 0):
         with pytest.raises(UserError, match=f'--num-heads {heads} does not divide the width 48'):
             convert_checkpoint(theirs, 'mmimg2vec', num_heads=heads)
+
+
+@pytest.mark.parametrize(
+    ('width', 'heads'), [(192, 12), (384, 12), (768, 12), (1024, 16), (48, None)], ids='width {}'.format
+)
+def test_heads_of_each_of_the_authors_sizes(width, heads):
+    """Their ViT-Ti and ViT-S have 12 heads too, unlike DeiT's with 3 and 6."""
+    state = {
+        'encoder.cls_token': torch.zeros(1, 1, width),
+        'encoder.pos_embed': torch.zeros(1, 197, width),
+        'encoder.patch_embed.proj.weight': torch.zeros(width, 3, 16, 16),
+        'encoder.blocks.0.attn.qkv.weight': torch.zeros(3 * width, width),
+        'encoder.blocks.0.mlp.fc1.weight': torch.zeros(4 * width, width),
+    }
+    ours = convert_checkpoint(state, 'mmimg2vec', 'encoder')
+    assert ('meta' in ours) == (heads is not None)
+    if heads is not None:
+        assert f"'embed_dims': {width}, 'num_layers': 1, 'num_heads': {heads}" in ours['meta']['config']
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -5,10 +6,10 @@ import torch
 from mmpretrain.models.backbones import ResNet, VisionTransformer
 from tiny_vit import ARCH, random_vit
 
-from mmimg2vec.checkpoint import export as convert_module
-from mmimg2vec.checkpoint.downstream import backbone_config
-from mmimg2vec.checkpoint.export import export_backbone
-from mmimg2vec.checkpoint.layouts.timm_model import import_timm, load_timm
+from mmimg2vec.checkpoint.backbone_file import backbone_config
+from mmimg2vec.checkpoint.export import export_backbone, import_backbone, load_exported
+from mmimg2vec.checkpoint.layouts.table import LAYOUTS
+from mmimg2vec.checkpoint.layouts.timm import TIMM
 from mmimg2vec.errors import UserError
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
@@ -33,7 +34,7 @@ def test_timm_computes_the_same(save, tmp_path, suffix):
     source = save(model, data_preprocessor=PREPROCESSING)
     metadata = export_backbone(source, target, 'timm')
     with torch.no_grad():
-        assert_close(load_timm(target).forward_features(IMAGES), features(model))
+        assert_close(load_exported(target).forward_features(IMAGES), features(model))
     assert json.loads((tmp_path / f'vit.{suffix}.json').read_text())['kwargs'] == metadata['kwargs']
     assert metadata['mean'] == [1.0, 0.2, 0.0]
     assert metadata['std'] == [0.2, 0.2, 0.2]
@@ -60,16 +61,16 @@ def test_timm_computes_the_same(save, tmp_path, suffix):
 def test_variants(save, tmp_path, options):
     model = random_vit(**options)
     source = save(model, config=dict(arch=ARCH, **{'img_size': 32, 'patch_size': 8, **options}))
-    for layout, name in (('timm', 't.pth'), ('plain', 'p.pth'), ('safetensors', 's.safetensors')):
+    for layout, name in (('timm', 't.pth'), ('mmpretrain', 'p.pth'), ('safetensors', 's.safetensors')):
         metadata = export_backbone(source, tmp_path / name, layout)
         assert len(metadata['parity']) == 2
 
 
-@pytest.mark.parametrize('layout, name', [('plain', 'p.pth'), ('safetensors', 's.safetensors')])
+@pytest.mark.parametrize('layout, name', [('mmpretrain', 'p.pth'), ('safetensors', 's.safetensors')])
 def test_plain_weights_have_no_prefix(save, tmp_path, layout, name):
     model = random_vit()
     metadata = export_backbone(save(model), tmp_path / name, layout)
-    if layout == 'plain':
+    if layout == 'mmpretrain':
         state = torch.load(tmp_path / name, weights_only=True)
     else:
         state = pytest.importorskip('safetensors.torch').load_file(tmp_path / name)
@@ -88,7 +89,7 @@ def test_of_a_whole_training_checkpoint(tmp_path):
     torch.save({'state_dict': state, 'meta': {'cfg': text}}, tmp_path / 'epoch_1.pth')
     export_backbone(tmp_path / 'epoch_1.pth', tmp_path / 't.pth', 'timm')
     with torch.no_grad():
-        assert_close(load_timm(tmp_path / 't.pth').forward_features(IMAGES), features(model))
+        assert_close(load_exported(tmp_path / 't.pth').forward_features(IMAGES), features(model))
 
 
 def test_another_image_size(save, tmp_path):
@@ -96,7 +97,7 @@ def test_another_image_size(save, tmp_path):
     export_backbone(save(model), tmp_path / 't.pth', 'timm', img_size=(48, 64))
     images = torch.randn(1, 3, 48, 64)
     with torch.no_grad():
-        assert_close(load_timm(tmp_path / 't.pth').forward_features(images), features(model, images))
+        assert_close(load_exported(tmp_path / 't.pth').forward_features(images), features(model, images))
     with pytest.raises(UserError, match='does not divide into patches of 8 x 8'):
         export_backbone(save(model), tmp_path / 't2.pth', 'timm', img_size=(50, 64))
 
@@ -111,7 +112,7 @@ def test_timm_names_and_shapes_are_those_of_the_named_model(tmp_path, save):
     named.eval()
     images = torch.randn(1, 3, 224, 224)
     with torch.no_grad():
-        expected = load_timm(tmp_path / 't.safetensors').forward_features(images)
+        expected = load_exported(tmp_path / 't.safetensors').forward_features(images)
         assert torch.equal(named.forward_features(images), expected)
 
 
@@ -119,7 +120,7 @@ def test_there_and_back_is_bit_identical(save, tmp_path):
     model = random_vit(layer_scale_init_value=0.1)
     source = save(model, data_preprocessor=PREPROCESSING)
     first = export_backbone(source, tmp_path / 't.safetensors', 'timm')
-    import_timm(tmp_path / 't.safetensors', tmp_path / 'back.pth')
+    import_backbone(tmp_path / 't.safetensors', tmp_path / 'back.pth')
     back = torch.load(tmp_path / 'back.pth', weights_only=True)['state_dict']
     ours = torch.load(source, weights_only=True)['state_dict']
     assert back.keys() == ours.keys()
@@ -133,8 +134,8 @@ def test_import_needs_the_number_of_heads_and_leaves_the_classifier(tmp_path):
     model = timm.VisionTransformer(img_size=32, patch_size=8, embed_dim=24, depth=3, num_heads=2, num_classes=4)
     torch.save(model.state_dict(), tmp_path / 't.pth')
     with pytest.raises(UserError, match='--num-heads'):
-        import_timm(tmp_path / 't.pth', tmp_path / 'b.pth')
-    import_timm(tmp_path / 't.pth', tmp_path / 'b.pth', num_heads=2)
+        import_backbone(tmp_path / 't.pth', tmp_path / 'b.pth')
+    import_backbone(tmp_path / 't.pth', tmp_path / 'b.pth', num_heads=2)
     state = torch.load(tmp_path / 'b.pth', weights_only=True)['state_dict']
     ours = random_vit(arch={**ARCH, 'feedforward_channels': 96})
     assert state.keys() == {f'backbone.{key}' for key in ours.state_dict()}
@@ -143,30 +144,64 @@ def test_import_needs_the_number_of_heads_and_leaves_the_classifier(tmp_path):
 def test_heads_come_from_an_option_where_there_is_no_config(save, tmp_path):
     source = save(random_vit(), config=None)
     with pytest.raises(UserError, match=r'24 wide, 3 blocks.*--num-heads N'):
-        export_backbone(source, tmp_path / 'p.pth', 'plain')
-    metadata = export_backbone(source, tmp_path / 'p.pth', 'plain', num_heads=2)
+        export_backbone(source, tmp_path / 'p.pth', 'mmpretrain')
+    metadata = export_backbone(source, tmp_path / 'p.pth', 'mmpretrain', num_heads=2)
     assert metadata['kwargs']['arch'] == ARCH
     with pytest.raises(UserError, match='the architecture named 768 wide with 12'):
-        export_backbone(source, tmp_path / 'p2.pth', 'plain', arch='base')
+        export_backbone(source, tmp_path / 'p2.pth', 'mmpretrain', arch='base')
 
 
-def test_a_difference_is_an_error_and_leaves_no_file(save, tmp_path, monkeypatch):
-    right = convert_module.to_timm
+def with_other_weights(monkeypatch, change):
+    """Let timm's layout write other weights than it should."""
 
-    def swapped(state):
-        state = right(state)
-        state['blocks.0.norm1.weight'], state['blocks.1.norm1.weight'] = (
-            state['blocks.1.norm1.weight'],
-            state['blocks.0.norm1.weight'],
-        )
+    def wrong(state):
+        state = {name: value.clone() for name, value in TIMM.to_theirs(state).items()}
+        change(state)
         return state
 
+    monkeypatch.setitem(LAYOUTS, 'timm', dataclasses.replace(TIMM, to_theirs=wrong))
+
+
+def swap(state):
+    first, second = 'blocks.0.norm1.weight', 'blocks.1.norm1.weight'
+    state[first], state[second] = state[second], state[first]
+
+
+def scale(state):
+    """Features differ by 1e-4 of the largest, ten times what another order of the sums does."""
+    state['norm.weight'] *= 1.0001
+    state['norm.bias'] *= 1.0001
+
+
+@pytest.mark.parametrize('change', [swap, scale])
+def test_a_difference_is_an_error_and_leaves_no_file(save, tmp_path, monkeypatch, change):
     source = save(random_vit())
     before = sorted(tmp_path.iterdir())
-    monkeypatch.setattr(convert_module, 'to_timm', swapped)
+    with_other_weights(monkeypatch, change)
     with pytest.raises(UserError, match='nothing is written: the converted model'):
         export_backbone(source, tmp_path / 't.pth', 'timm')
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ('settings', 'order'),
+    [
+        (dict(to_rgb=True), 'RGB'),
+        (dict(bgr_to_rgb=True), 'RGB'),
+        (dict(to_rgb=False), None),
+        (dict(bgr_to_rgb=False), None),
+    ],
+)
+def test_channel_order(save, tmp_path, settings, order):
+    source = save(random_vit(), data_preprocessor=dict(mean=[1, 2, 3], std=[4, 5, 6], **settings))
+    assert export_backbone(source, tmp_path / 'p.pth', 'mmpretrain')['channel_order'] == order
+
+
+def test_weights_that_are_not_finite(save, tmp_path):
+    model = random_vit()
+    model.cls_token.data[0, 0, 3] = float('inf')
+    with pytest.raises(UserError, match=r'not finite \(cls_token\)'):
+        export_backbone(save(model), tmp_path / 't.pth', 'timm')
 
 
 def test_not_a_plain_vision_transformer(save, tmp_path):
@@ -186,14 +221,14 @@ def test_not_a_plain_vision_transformer(save, tmp_path):
     cases['no checkpoint'] = tmp_path / 'missing.pth'
     for message, source in cases.items():
         with pytest.raises(UserError, match=message):
-            export_backbone(source, tmp_path / 'out.pth', 'plain')
+            export_backbone(source, tmp_path / 'out.pth', 'mmpretrain')
     assert not (tmp_path / 'out.pth').exists()
 
 
 def test_a_further_tensor_is_refused(save, tmp_path):
     model = random_vit()
     model.layers[0].register_buffer('table', torch.zeros(3))
-    for layout in ('timm', 'plain'):
+    for layout in ('timm', 'mmpretrain'):
         with pytest.raises(UserError, match=r'layers\.0\.table'):
             export_backbone(save(model), tmp_path / 'out.pth', layout)
 
@@ -204,11 +239,11 @@ def test_what_timm_lacks(save, tmp_path):
     source = save(random_vit(norm_cfg=norm_cfg), config=dict(**config, norm_cfg=norm_cfg))
     with pytest.raises(UserError, match='eps'):
         export_backbone(source, tmp_path / 't.pth', 'timm')
-    export_backbone(source, tmp_path / 'p.pth', 'plain')
+    export_backbone(source, tmp_path / 'p.pth', 'mmpretrain')
     source = save(random_vit(out_type='avg_featmap'), config=dict(**config, out_type='avg_featmap'))
     with pytest.raises(UserError, match='final_norm=False'):
         export_backbone(source, tmp_path / 't.pth', 'timm')
-    export_backbone(source, tmp_path / 'p.pth', 'plain')
+    export_backbone(source, tmp_path / 'p.pth', 'mmpretrain')
 
 
 def test_missing_timm_is_one_line(save, tmp_path, monkeypatch):
@@ -223,20 +258,25 @@ def test_missing_timm_is_one_line(save, tmp_path, monkeypatch):
 
 def test_target_names(save, tmp_path):
     source = save(random_vit())
-    for target, layout in (('x.bin', 'timm'), ('x.safetensors', 'plain'), ('x.pth', 'safetensors')):
+    for target, layout in (('x.bin', 'timm'), ('x.safetensors', 'mmpretrain'), ('x.pth', 'safetensors')):
         with pytest.raises(UserError, match='NAME'):
             export_backbone(source, tmp_path / target, layout)
     with pytest.raises(UserError, match='is the file to be exported'):
-        export_backbone(source, source, 'plain')
+        export_backbone(source, source, 'mmpretrain')
 
 
-def test_weights_without_their_description(save, tmp_path):
-    export_backbone(save(random_vit()), tmp_path / 'p.pth', 'plain')
-    with pytest.raises(UserError, match='has the layout plain'):
-        load_timm(tmp_path / 'p.pth')
+def test_an_exported_file_is_loaded_by_what_lies_beside_it(save, tmp_path):
+    model = random_vit()
+    export_backbone(save(model), tmp_path / 'p.pth', 'mmpretrain')
+    assert torch.equal(features(load_exported(tmp_path / 'p.pth')), features(model))
+    (tmp_path / 'p.pth.json').write_text('{"layout": "clip", "kwargs": {}}')
+    with pytest.raises(
+        UserError, match=r"the layout 'clip' has no network .* choose one of mmpretrain, safetensors, timm"
+    ):
+        load_exported(tmp_path / 'p.pth')
     (tmp_path / 'p.pth.json').unlink()
     with pytest.raises(UserError, match='keep it beside the weights'):
-        load_timm(tmp_path / 'p.pth')
+        load_exported(tmp_path / 'p.pth')
 
 
 def test_backbone_config_builds_the_backbone(save):

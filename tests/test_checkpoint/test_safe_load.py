@@ -12,7 +12,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import CheckpointLoader, load_checkpoint
 from test_serialization import payload_files
 
-from mmimg2vec.checkpoint.downstream import backbone_config
+from mmimg2vec.checkpoint.backbone_file import backbone_config
 from mmimg2vec.checkpoint.fill import fill
 from mmimg2vec.checkpoint.safe_load import safe_load
 from mmimg2vec.checkpoint.sources import load_verified

@@ -10,8 +10,8 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from tiny_vit import random_vit
 
-from mmimg2vec.checkpoint import downstream
-from mmimg2vec.checkpoint.downstream import backbone_config
+from mmimg2vec.checkpoint import backbone_file
+from mmimg2vec.checkpoint.backbone_file import backbone_config
 from mmimg2vec.checkpoint.export import export_backbone
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,7 +21,7 @@ VIT = dict(arch=DEEP, img_size=32, patch_size=16)
 
 def snippet(library):
     """The indented block of the package's documentation under the paragraph that begins with a name."""
-    paragraphs = downstream.__doc__.split('\n\n')
+    paragraphs = backbone_file.__doc__.split('\n\n')
     index = next(i for i, text in enumerate(paragraphs) if text.startswith(library))
     return textwrap.dedent(paragraphs[index + 1])
 

@@ -9,9 +9,9 @@ from torch import nn
 
 from mmimg2vec import UserError
 from mmimg2vec.checkpoint.fill import fill as fill_from
+from mmimg2vec.checkpoint.layouts.clip import image_tower, to_openai
 from mmimg2vec.models import CLIPTargetGenerator, CLIPVisionTower
 from mmimg2vec.models.target_generators.clip import CLIP_MEAN, CLIP_STD
-from mmimg2vec.models.teachers.clip_tower import image_tower, to_openai
 
 WIDTH, OUT, SIZE, PATCH, DEPTH, HEADS = 32, 24, 64, 16, 2, 4
 TEACHER = dict(

@@ -11,8 +11,10 @@ import argparse
 from functools import partial
 
 from mmimg2vec.checkpoint.convert import convert_file
-from mmimg2vec.checkpoint.layouts.cae_v2 import convert_checkpoint
+from mmimg2vec.checkpoint.layouts.table import LAYOUTS
 from mmimg2vec.engine.command_line import run
+
+LAYOUT = LAYOUTS['cae_v2']
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -20,7 +22,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Convert checkpoints of CAE v2.')
     parser.add_argument('source', metavar='IN', help='checkpoint to read')
     parser.add_argument('target', metavar='OUT', help='checkpoint to write')
-    parser.add_argument('--to', choices=('mmimg2vec', 'authors'), required=True, help='whose names OUT has')
+    parser.add_argument('--to', choices=('mmimg2vec', LAYOUT.whose), required=True, help='whose names OUT has')
     parser.add_argument(
         '--part',
         choices=('model', 'encoder'),
@@ -38,7 +40,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Convert the file that the command line names, and say what came out."""
     args = parse_arguments()
-    convert = partial(convert_checkpoint, layout=args.to, part=args.part, num_heads=args.num_heads)
+    convert = partial(LAYOUT.convert, to=args.to, part=args.part, num_heads=args.num_heads)
     convert_file(args.source, args.target, convert)
     print(f'{args.target} is written')
 

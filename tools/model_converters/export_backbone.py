@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Take a pre-trained backbone elsewhere, or fetch one from timm; the features are compared each time.
 
-    python tools/model_converters/export_backbone.py IN OUT --to timm|plain|safetensors
+    python tools/model_converters/export_backbone.py IN OUT --to timm|mmpretrain|safetensors
     python tools/model_converters/export_backbone.py IN OUT --from timm [--arch base]
 
 IN is the ``backbone.pth`` of a run or a checkpoint of it; OUT ends in ``.pth`` or ``.safetensors``, and ``OUT.json``
@@ -10,9 +10,9 @@ beside it says how the network is built.
 
 import argparse
 
-from mmimg2vec.checkpoint.export import export_backbone
+from mmimg2vec.checkpoint.export import export_backbone, import_backbone
 from mmimg2vec.checkpoint.files import metadata_path
-from mmimg2vec.checkpoint.layouts.timm_model import import_timm
+from mmimg2vec.checkpoint.layouts.table import EXPORTS
 from mmimg2vec.engine.command_line import run
 from mmimg2vec.errors import UserError
 
@@ -25,7 +25,7 @@ def parse_arguments() -> argparse.Namespace:
     direction = parser.add_mutually_exclusive_group(required=True)
     direction.add_argument(
         '--to',
-        choices=('timm', 'plain', 'safetensors'),
+        choices=EXPORTS,
         help="timm's names, or mmpretrain's without a prefix as .pth or .safetensors",
     )
     direction.add_argument(
@@ -55,7 +55,7 @@ def main() -> None:
             raise UserError('--img-size takes SIDE or HEIGHT WIDTH in pixels, and goes with --to timm')
         img_size = (args.img_size[0], args.img_size[-1])
     if args.origin:
-        print(import_timm(args.source, args.target, args.arch, args.num_heads))
+        print(import_backbone(args.source, args.target, args.origin, args.arch, args.num_heads))
         print(f'{args.target} is written')
         return
     metadata = export_backbone(args.source, args.target, args.to, args.arch, args.num_heads, img_size)

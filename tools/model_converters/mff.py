@@ -11,8 +11,10 @@ import argparse
 from functools import partial
 
 from mmimg2vec.checkpoint.convert import convert_file
-from mmimg2vec.checkpoint.layouts.mff import convert_checkpoint
+from mmimg2vec.checkpoint.layouts.table import LAYOUTS
 from mmimg2vec.engine.command_line import run
+
+LAYOUT = LAYOUTS['mff']
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -20,14 +22,14 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Convert checkpoints of MFF and MAE.')
     parser.add_argument('source', metavar='IN', help='checkpoint to read')
     parser.add_argument('target', metavar='OUT', help='checkpoint to write')
-    parser.add_argument('--to', choices=('mmimg2vec', 'mmpretrain'), required=True, help='whose names OUT has')
+    parser.add_argument('--to', choices=('mmimg2vec', LAYOUT.whose), required=True, help='whose names OUT has')
     return parser.parse_args()
 
 
 def main() -> None:
     """Convert the file that the command line names, and say what came out."""
     args = parse_arguments()
-    renamed = convert_file(args.source, args.target, partial(convert_checkpoint, layout=args.to))
+    renamed = convert_file(args.source, args.target, partial(LAYOUT.convert, to=args.to))
     note = f'{renamed} tensors renamed' if renamed else 'nothing to rename'
     print(f'{args.target} is written, {note}')
 

@@ -16,6 +16,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
+from mmimg2vec.checkpoint.layouts.base import Layout
 from mmimg2vec.checkpoint.layouts.cae_v2_names import (
     OUR_QKV_BIAS,
     UNUSED,
@@ -30,7 +31,7 @@ from mmimg2vec.checkpoint.layouts.first_cae import refuse_first_cae
 from mmimg2vec.checkpoint.layouts.round_trip import CARRIED, pack, unpack
 from mmimg2vec.errors import UserError
 
-Layout = Literal['mmimg2vec', 'authors']
+Names = Literal['mmimg2vec', 'authors']
 Part = Literal['model', 'encoder']
 
 # The authors' key of the weights in a checkpoint, and ours.
@@ -47,15 +48,15 @@ _KEY = '[keys]'
 
 def convert_checkpoint(
     checkpoint: Mapping[str, Any],
-    layout: Layout,
+    to: Names,
     part: Part = 'model',
     num_heads: int | None = None,
 ) -> dict[str, Any]:
-    """Convert a checkpoint to the names of ``layout``; a line in the log names the weights that nobody knows.
+    """Convert a checkpoint to the names ``to``; a line in the log names the weights that nobody knows.
 
     Args:
         checkpoint: The authors' (``model`` and whatever is beside it), ours (``state_dict``), or bare weights.
-        layout: Whose names the result has.
+        to: Whose names the result has.
         part: ``'model'``: everything; ``'encoder'``: the encoder alone, here as a ``backbone.pth``.
         num_heads: Attention heads of the encoder, which its tensors do not tell; None: those of the authors' sizes.
 
@@ -66,24 +67,24 @@ def convert_checkpoint(
     Raises:
         UserError: It is another model, cut short or has these names already, or ``part`` is not in it.
     """
-    source: Layout = 'authors' if layout == 'mmimg2vec' else 'mmimg2vec'
+    source: Names = 'authors' if to == 'mmimg2vec' else 'mmimg2vec'
     wrapper = _wrapper(checkpoint, source)
     content = checkpoint if wrapper is None else checkpoint[wrapper]
     refuse_first_cae(content)
-    _check_direction(content, source, layout)
+    _check_direction(content, source, to)
     state = _part(content, _PREFIXES[source], part)
     beside = {k: v for k, v in checkpoint.items() if k not in (wrapper, CARRIED)}
     if wrapper is None:
         beside = {k: v for k, v in beside.items() if not isinstance(v, Tensor)}
     if part == 'encoder' and any(isinstance(content[n], Tensor) and n not in state for n in content):
         beside = {}  # which is of the whole model
-    converted, unused = (to_mmimg2vec if layout == 'mmimg2vec' else _to_theirs)(state)
+    converted, unused = (to_mmimg2vec if to == 'mmimg2vec' else _to_theirs)(state)
     carried = checkpoint.get(CARRIED, {})
-    if carried.get('from') == layout:
+    if carried.get('from') == to:
         # UNUSED, meta and the biases of the keys were made on the way there.
         weights = {**{name: unused[name] for name in _strangers(unused)}, **converted}
-        return _way_back(layout, part, carried, weights, beside)
-    if layout == 'mmimg2vec':
+        return _way_back(to, part, carried, weights, beside)
+    if to == 'mmimg2vec':
         _check_complete(converted)
     if wrapper is not None and part == 'model':
         unused |= {k: v for k, v in content.items() if not isinstance(v, Tensor)}
@@ -94,10 +95,10 @@ def convert_checkpoint(
             logger='current',
             level=logging.WARNING,
         )
-    if layout == 'authors' and any(name.startswith('neck.') for name in state):
+    if to == 'authors' and any(name.startswith('neck.') for name in state):
         converted.update(unused_entries(state))
-    result = {_WRAPPERS[layout]: converted}
-    if layout == 'mmimg2vec':
+    result = {_WRAPPERS[to]: converted}
+    if to == 'mmimg2vec':
         backbone = _backbone_config(converted, num_heads)
         if backbone is not None:
             result['meta'] = {'config': f'model = {dict(backbone=backbone)!r}\n'}
@@ -105,7 +106,7 @@ def convert_checkpoint(
     return {**result, CARRIED: pack(source, checkpoint, wrapper, names, unused, beside)}
 
 
-def _wrapper(checkpoint: Mapping[str, Any], source: Layout) -> str | None:
+def _wrapper(checkpoint: Mapping[str, Any], source: Names) -> str | None:
     for name in (_WRAPPERS[source], *_WRAPPERS.values()):
         inner = checkpoint.get(name)
         if isinstance(inner, Mapping) and any(str(x).startswith(_PREFIXES[source]) for x in inner):
@@ -113,11 +114,11 @@ def _wrapper(checkpoint: Mapping[str, Any], source: Layout) -> str | None:
     return _WRAPPERS[source] if isinstance(checkpoint.get(_WRAPPERS[source]), Mapping) else None
 
 
-def _check_direction(content: Mapping[str, Any], source: Layout, layout: Layout) -> None:
+def _check_direction(content: Mapping[str, Any], source: Names, to: Names) -> None:
     names = list(content) + [x for w in _WRAPPERS.values() for x in content.get(w) or ()]
     starts = {key: any(str(x).startswith(p) for x in names) for key, p in _PREFIXES.items()}
-    if starts[layout] and not starts[source]:
-        whose = "the authors' names" if layout == 'authors' else 'the names of this project'
+    if starts[to] and not starts[source]:
+        whose = "the authors' names" if to == 'authors' else 'the names of this project'
         raise UserError(f'it has {whose} already: convert it with --to {source}')
 
 
@@ -132,7 +133,7 @@ def _check_complete(state: Mapping[str, Tensor]) -> None:
 
 
 def _way_back(
-    layout: Layout,
+    to: Names,
     part: Part,
     carried: Mapping[str, Any],
     weights: dict[str, Tensor],
@@ -141,10 +142,10 @@ def _way_back(
     """What ``carried`` was made of, with these weights under their first names, and new entries ``beside`` them."""
     unused = carried['unused']
     if part == 'encoder':
-        unused = {k: v for k, v in unused.items() if k.startswith(_PREFIXES[layout])}
-        if any(not name.startswith(_PREFIXES[layout]) for name in carried['names']):
+        unused = {k: v for k, v in unused.items() if k.startswith(_PREFIXES[to])}
+        if any(not name.startswith(_PREFIXES[to]) for name in carried['names']):
             carried = {**carried, 'rest': {}}
-    if layout == 'authors':
+    if to == 'authors':
         beside.pop('meta', None)
     else:
         weights = _with_keys(weights, unused)
@@ -224,3 +225,12 @@ def _backbone_config(state: Mapping[str, Tensor], num_heads: int | None) -> dict
         key_bias=False,
         layer_scale_init_value=0.1 if 'backbone.layers.0.attn.gamma1.weight' in state else 0.0,
     )
+
+
+CAE_V2 = Layout(
+    'cae_v2',
+    to_ours=lambda state: to_mmimg2vec(state)[0],
+    to_theirs=to_authors,
+    whose='authors',
+    convert=convert_checkpoint,
+)

@@ -14,12 +14,13 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from mmimg2vec.checkpoint.layouts.base import Layout
 from mmimg2vec.checkpoint.layouts.round_trip import CARRIED, in_order
 from mmimg2vec.errors import UserError
 
-Layout = Literal['mmimg2vec', 'mmpretrain']
+Names = Literal['mmimg2vec', 'mmpretrain']
 
-_PROBE = 'backbone.patch_embed.projection.weight'
+_PATCHES = 'backbone.patch_embed.projection.weight'
 
 
 def to_mmimg2vec(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,8 +43,8 @@ _RENAMERS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
 }
 
 
-def convert_checkpoint(checkpoint: Mapping[str, Any], layout: Layout) -> dict[str, Any]:
-    """Convert a checkpoint, or bare weights, to the names of ``layout``; tensors are not copied.
+def convert_checkpoint(checkpoint: Mapping[str, Any], to: Names) -> dict[str, Any]:
+    """Convert a checkpoint, or bare weights, to the names ``to``; tensors are not copied.
 
     ``state_dict`` is renamed, and keys that neither side knows stay in it as they are; ``meta`` stays; everything else
     (optimizer, schedules, log) goes under ``carried``, where nothing takes it up, and comes back on the way back.
@@ -51,11 +52,11 @@ def convert_checkpoint(checkpoint: Mapping[str, Any], layout: Layout) -> dict[st
     Raises:
         UserError: There is no backbone of a vision transformer in it, or two fusions.
     """
-    rename = _RENAMERS[layout]
+    rename = _RENAMERS[to]
     state = checkpoint.get('state_dict', checkpoint)
-    if not isinstance(state, Mapping) or not isinstance(state.get(_PROBE), Tensor):
+    if not isinstance(state, Mapping) or not isinstance(state.get(_PATCHES), Tensor):
         raise UserError(
-            f'the checkpoint is neither an MFF nor an MAE: it has no {_PROBE}; name a checkpoint of '
+            f'the checkpoint is neither an MFF nor an MAE: it has no {_PATCHES}; name a checkpoint of '
             'mmpretrain.MFF, mmpretrain.MAE or mmimg2vec.MFF'
         )
     renamed = rename(state)
@@ -66,12 +67,12 @@ def convert_checkpoint(checkpoint: Mapping[str, Any], layout: Layout) -> dict[st
         renamed._metadata = rename(state._metadata)
     whole = {**checkpoint, 'state_dict': renamed}
     carried = whole.pop(CARRIED, {})
-    if carried.get('from') == layout:
+    if carried.get('from') == to:
         return in_order({**carried['entries'], **whole}, carried['order'])
     entries = {key: whole.pop(key) for key in list(whole) if key not in ('meta', 'state_dict')}
     if entries:
         carried = {
-            'from': next(name for name in _RENAMERS if name != layout),
+            'from': next(name for name in _RENAMERS if name != to),
             'entries': {**carried.get('entries', {}), **entries},
             'order': carried.get('order', list(checkpoint)),
         }
@@ -84,3 +85,6 @@ def _rename(state: Mapping[str, Any], pattern: str, replacement: str) -> dict[st
     if twice:
         raise UserError(f'the checkpoint holds the fusion under two names, {twice[0]} being one: remove one of the two')
     return {names[key]: value for key, value in state.items()}
+
+
+MFF = Layout('mff', to_ours=to_mmimg2vec, to_theirs=to_mmpretrain, whose='mmpretrain', convert=convert_checkpoint)

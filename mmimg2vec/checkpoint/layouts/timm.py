@@ -7,9 +7,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmimg2vec.checkpoint.architecture import Architecture, collapse
+from mmimg2vec.checkpoint.backbone_file import fill_whole
+from mmimg2vec.checkpoint.layouts.base import Layout, Network
 from mmimg2vec.environment import require
 from mmimg2vec.errors import UserError
 
@@ -74,10 +76,10 @@ def timm_kwargs(architecture: Architecture) -> dict[str, Any]:
     """
     a = architecture
     if a.eps != 1e-6:
-        raise UserError(f"timm's layer norms have eps 1e-6, these {a.eps}: export --to plain")
+        raise UserError(f"timm's layer norms have eps 1e-6, these {a.eps}: export --to mmpretrain")
     if a.final_norm and a.mean_norm:
         raise UserError(
-            'the backbone normalizes its tokens and their mean; timm does one of the two: export --to plain, or '
+            'the backbone normalizes its tokens and their mean; timm does one of the two: export --to mmpretrain, or '
             'train with final_norm=False'
         )
     ratio = a.feedforward_channels / a.embed_dims
@@ -121,6 +123,26 @@ def timm_model_name(architecture: Architecture) -> str | None:
     return name if timm.is_model(name) else None
 
 
+def build_timm(kwargs: Mapping[str, Any], state: Mapping[str, Tensor], source: str) -> nn.Module:
+    """Build timm's ``VisionTransformer`` with these weights and no others, in eval mode.
+
+    Raises:
+        UserError: timm is missing, or the weights do not fit.
+    """
+    timm = require('timm.models.vision_transformer', "timm's layout", 'timm')
+    model = timm.VisionTransformer(**kwargs)
+    fill_whole(model, state, source)
+    return model.eval()
+
+
+def timm_features(model: nn.Module, images: Tensor) -> Tensor:
+    """All tokens after the last block ``(B, L, C)``, or the normalized mean ``(B, C)`` where it has such a norm."""
+    tokens = model.forward_features(images)
+    if isinstance(model.fc_norm, nn.Identity):
+        return tokens
+    return model.forward_head(tokens, pre_logits=True)
+
+
 def _rename(name: str, blocks: str, new_blocks: str, stem: Mapping[str, str], block: Mapping[str, str]) -> str:
     match = re.fullmatch(rf'{blocks}\.(\d+)\.(.+)', name)
     table, start, rest = (block, f'{new_blocks}.{match[1]}.', match[2]) if match else (stem, '', name)
@@ -130,3 +152,19 @@ def _rename(name: str, blocks: str, new_blocks: str, stem: Mapping[str, str], bl
     raise UserError(
         f'the backbone has {name}, which a plain vision transformer does not: only plain ones can be renamed'
     )
+
+
+TIMM = Layout(
+    'timm',
+    to_ours=from_timm,
+    to_theirs=to_timm,
+    whose='timm',
+    network=Network(
+        kwargs=timm_kwargs,
+        build=build_timm,
+        features=timm_features,
+        model_name=timm_model_name,
+        any_size=False,
+        suffixes=('.pth', '.safetensors'),
+    ),
+)

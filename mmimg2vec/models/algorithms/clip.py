@@ -12,9 +12,9 @@ from mmengine.model import BaseModel
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
+from mmimg2vec.checkpoint.layouts.clip import to_openai
 from mmimg2vec.errors import UserError
 from mmimg2vec.models.losses.contrast_loss import image_text_contrast
-from mmimg2vec.models.teachers.clip_tower import to_openai
 from mmimg2vec.registry import MODELS
 
 # Of the paper: the first temperature is 0.07, and cosines are never multiplied by more than 100.
