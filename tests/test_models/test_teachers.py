@@ -436,7 +436,7 @@ class TestStudentAsTeacher:
             ("dict(type='os.system')", 'a backbone system'),
             (
                 "dict(type='mmpretrain.ResNet', depth=18, norm_cfg=dict(type='pathlib.Path.touch'))",
-                'parts that a file may not choose',
+                'which a file may not choose',
             ),
             ('dict()', 'does not say what its backbone is'),
             ('[print(1)]', 'does not say what its backbone is'),
