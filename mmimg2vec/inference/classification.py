@@ -14,14 +14,15 @@ from mmpretrain.registry import DATASETS
 from mmpretrain.visualization import UniversalVisualizer
 
 from mmimg2vec.checkpoint.sources import load_checkpoint
-from mmimg2vec.inference.model import dataset_meta, fill_trained, path_pipeline
+from mmimg2vec.inference.base import ImageInferencer
+from mmimg2vec.inference.model import dataset_meta, fill_trained
 
 # Pixels of a picture's shorter side at least: the text has to be readable.
 _SIDE = 320
 _TOP = 5
 
 
-class Inferencer(ImageClassificationInferencer):
+class Inferencer(ImageInferencer, ImageClassificationInferencer):
     """``ImageClassificationInferencer`` that refuses weights of another model.
 
     Args:
@@ -34,16 +35,12 @@ class Inferencer(ImageClassificationInferencer):
         weights = load_checkpoint(checkpoint)
         model = get_model(cfg)
         fill_trained(model, weights, checkpoint)
-        model._dataset_meta = dataset_meta(cfg, weights, DATASETS, model)
+        self.meta = model._dataset_meta = dataset_meta(cfg, weights, DATASETS, model)
         super().__init__(model, device=device)
         self.visualizer = UniversalVisualizer()
 
     def predict(self, path: str, score_threshold: float) -> tuple[dict[str, Any], np.ndarray, None]:
-        """Classify an image.
-
-        Args:
-            path: Image file.
-            score_threshold: Not used: every image has a class.
+        """Classify an image; see the base class.
 
         Returns:
             ``label``, ``class``, ``score`` and the five likeliest as ``top``; the picture (H, W, 3), RGB; no map.
@@ -68,9 +65,6 @@ class Inferencer(ImageClassificationInferencer):
             resize=max(_SIDE, min(image.shape[:2])),
         )
         return {**top[0], 'top': top}, self.visualizer.get_image(), None
-
-    def _init_pipeline(self, cfg: Config) -> Any:
-        return path_pipeline(cfg)
 
     def preprocess(self, inputs: list[str], batch_size: int = 1) -> Iterator[dict]:
         """Run the config's pipeline, the loader included, on paths."""

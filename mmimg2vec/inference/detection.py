@@ -7,32 +7,18 @@ from typing import Any
 import numpy as np
 from mmdet.apis import DetInferencer
 from mmdet.registry import DATASETS
-from mmengine.config import Config
-from torch import nn
 
-from mmimg2vec.inference.model import dataset_meta, fill_trained, path_pipeline
+from mmimg2vec.inference.base import MMEngineInferencer
 
 
-class Inferencer(DetInferencer):
-    """``DetInferencer`` that refuses weights of another model.
+class Inferencer(MMEngineInferencer, DetInferencer):
+    """``DetInferencer`` that refuses weights of another model."""
 
-    Args:
-        cfg: Config of a detector.
-        checkpoint: Its weights.
-        device: Such as ``'cpu'``.
-    """
-
-    def __init__(self, cfg: Config, checkpoint: str, device: str) -> None:
-        self.source = checkpoint
-        cfg.visualizer = {'type': 'DetLocalVisualizer'}
-        super().__init__(cfg, checkpoint, device=device, show_progress=False)
+    datasets = DATASETS
+    visualizer_type = 'DetLocalVisualizer'
 
     def predict(self, path: str, score_threshold: float) -> tuple[dict[str, Any], np.ndarray, None]:
-        """Find the objects in an image.
-
-        Args:
-            path: Image file.
-            score_threshold: Objects below are left out.
+        """Find the objects in an image; see the base class.
 
         Returns:
             ``objects``, each with ``label``, ``class``, ``score``, ``bbox`` (x1, y1, x2, y2 in pixels) and, where the
@@ -44,7 +30,7 @@ class Inferencer(DetInferencer):
         objects = [
             {
                 'label': label,
-                'class': self.model.dataset_meta['classes'][label],
+                'class': self.meta['classes'][label],
                 'score': round(score, 6),
                 'bbox': [round(value, 2) for value in bbox],
                 **({} if mask is None else {'mask': mask}),
@@ -53,10 +39,3 @@ class Inferencer(DetInferencer):
             if score > score_threshold
         ]
         return {'objects': objects}, result['visualization'][0], None
-
-    def _load_weights_to_model(self, model: nn.Module, checkpoint: dict, cfg: Config) -> None:
-        fill_trained(model, checkpoint, self.source)
-        model.dataset_meta = dataset_meta(cfg, checkpoint, DATASETS, model)
-
-    def _init_pipeline(self, cfg: Config) -> Any:
-        return path_pipeline(cfg)

@@ -1,4 +1,4 @@
-"""What the three inferencers share: whole weights, class names, the config's own pipeline."""
+"""A trained model and what its config says of it: whole weights, class names, the pipeline of the images."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def distinct_colors(count: int) -> list[tuple[int, int, int]]:
     # Steps of the golden ratio never come close to an earlier hue.
     hues = [(index * 0.61803398875) % 1 for index in range(count)]
     colors = [colorsys.hsv_to_rgb(hue, 0.75, 0.95) for hue in hues]
-    return [tuple(round(255 * value) for value in color) for color in colors]
+    return [(round(255 * red), round(255 * green), round(255 * blue)) for red, green, blue in colors]
 
 
 def inner_dataset(cfg: Config) -> dict[str, Any]:

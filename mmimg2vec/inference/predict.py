@@ -17,6 +17,7 @@ from mmimg2vec.checkpoint.write import write_json
 from mmimg2vec.datasets.image_files import find_images, unreadable
 from mmimg2vec.environment import require
 from mmimg2vec.errors import UserError
+from mmimg2vec.inference.base import ImageInferencer
 from mmimg2vec.utils.config import load_config
 
 # default_scope of a config -> task (a module of this package), distribution of the library.
@@ -78,7 +79,7 @@ def infer(
     module = importlib.import_module(f'mmimg2vec.inference.{task}')
     records: list[dict[str, Any]] = []
     with DefaultScope.overwrite_default_scope(cfg.default_scope), torch.no_grad():
-        inferencer = module.Inferencer(cfg, str(checkpoint), device or get_device())
+        inferencer: ImageInferencer = module.Inferencer(cfg, str(checkpoint), device or get_device())
         for path, name in names.items():
             if path in skipped:
                 continue
@@ -91,13 +92,12 @@ def infer(
             records.append(record)
             if report is not None:
                 report(f'{path} -> {out / record["picture"]}')
-    meta = getattr(inferencer.model, 'dataset_meta', None) or inferencer.model._dataset_meta
     result = {
         'task': task,
         'config': str(cfg.filename),
         'checkpoint': str(checkpoint),
-        'classes': meta['classes'],
-        'palette': meta['palette'],
+        'classes': inferencer.meta['classes'],
+        'palette': inferencer.meta['palette'],
         'images': records,
         'skipped': [{'image': str(path), 'reason': reason} for path, reason in skipped.items()],
     }
