@@ -1,10 +1,10 @@
-import importlib.util
 import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from tool_scripts import load_tool
 
 from mmimg2vec.datasets.shapes import (
     CLASSES,
@@ -430,11 +430,7 @@ def test_contact_sheet_is_a_picture_with_all_classes():
 
 @pytest.fixture(scope='module')
 def command():
-    path = ROOT / 'tools/dataset_converters/shapes.py'
-    spec = importlib.util.spec_from_file_location('shapes_command', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return load_tool('dataset_converters/shapes').main
 
 
 def test_command_line(command, tmp_path, capsys):

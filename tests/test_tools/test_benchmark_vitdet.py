@@ -1,23 +1,11 @@
-import importlib.util
 import json
 import sys
-from pathlib import Path
 
-import pytest
+import benchmark_vitdet as tool
 import torch
 
-TOOL = Path(__file__).parents[2] / '.dev_scripts' / 'benchmark_vitdet.py'
 
-
-@pytest.fixture
-def tool():
-    spec = importlib.util.spec_from_file_location('benchmark_vitdet', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_kept_tensors_are_counted_once_and_weights_not(tool):
+def test_kept_tensors_are_counted_once_and_weights_not():
     layer = torch.nn.Linear(64, 64, bias=False)
     images = torch.randn(16, 64)
     model = torch.nn.Sequential(layer, torch.nn.Sigmoid(), torch.nn.Linear(64, 64, bias=False))
@@ -25,10 +13,10 @@ def test_kept_tensors_are_counted_once_and_weights_not(tool):
     assert tool.kept_for_backward(model, images) * 2**30 == 2 * 16 * 64 * 4
 
 
-def test_figures_of_all_variants(tool, tmp_path, monkeypatch, capsys):
+def test_figures_of_all_variants(tmp_path, monkeypatch, capsys):
     json_file = tmp_path / 'new' / 'figures.json'
     options = ['--arch', 'deit-t', '--size', '64', '--steps', '1', '--json', str(json_file)]
-    monkeypatch.setattr(sys, 'argv', [TOOL.name, *options])
+    monkeypatch.setattr(sys, 'argv', ['benchmark_vitdet.py', *options])
     tool.main()
     result = json.loads(json_file.read_text())
     assert (result['arch'], result['size'], result['batch']) == ('deit-t', 64, 1)

@@ -1,6 +1,5 @@
 """Images in, pictures out, with a tiny model of each of the three tasks."""
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
+from tool_scripts import load_tool
 
 from mmimg2vec.checkpoint.serialization import to_serializable
 from mmimg2vec.engine.command_line import run
@@ -359,9 +359,7 @@ def test_configs_that_predict_nothing(tmp_path):
 
 
 def command_line(monkeypatch, *arguments):
-    spec = importlib.util.spec_from_file_location('inference_tool', ROOT / 'tools/inference.py')
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = load_tool('inference')
     monkeypatch.setattr(sys, 'argv', ['inference.py', *map(str, arguments)])
     try:
         run(tool.main)
