@@ -1,11 +1,13 @@
 """Packaging: dependencies from ``requirements/``, and configs and tools inside the package for ``mim``.
 
 ``mim train mmimg2vec CONFIG`` looks for ``mmimg2vec/.mim/tools/train.py`` and ``mmimg2vec/.mim/configs``. A wheel
-carries copies of them; an editable installation links to the checkout's own, so that edits count at once.
+carries copies of them; an editable installation links to the checkout's own, so that edits count at once. Beside them
+stands the index for ``mim search``, written anew by each build or installation.
 """
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -13,7 +15,10 @@ from setuptools.command.build_py import build_py
 from setuptools.command.develop import develop
 
 ROOT = Path(__file__).resolve().parent
-FOR_MIM = ('configs', 'tools', 'model-index.yml')
+FOR_MIM = ('configs', 'tools')
+sys.path.append(str(ROOT / '.dev_scripts'))
+
+from model_index import write_model_index  # noqa: E402
 
 # onedl-mim 0.5.1 takes the first folder of pip's sorted list of installed files for the package. Where package and
 # distribution have one name that is the dist-info folder ("-" sorts before "/"), without any .mim. This folder sorts
@@ -40,8 +45,8 @@ def link_for_mim() -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for name in FOR_MIM:
-        if (ROOT / name).exists():
-            (folder / name).symlink_to(os.path.join('..', '..', name))
+        (folder / name).symlink_to(os.path.join('..', '..', name))
+    write_model_index(ROOT, folder)
 
 
 def copy_for_mim(folder: Path) -> None:
@@ -50,11 +55,8 @@ def copy_for_mim(folder: Path) -> None:
     folder.mkdir(parents=True)
     ignored = shutil.ignore_patterns('__pycache__')
     for name in FOR_MIM:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=ignored)
-        elif source.exists():
-            shutil.copy2(source, folder / name)
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    write_model_index(ROOT, folder)
 
 
 class BuildPython(build_py):

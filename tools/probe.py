@@ -56,7 +56,7 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
         UserError: The config does not describe a kNN evaluation, or names no checkpoint.
     """
     if 'knn' not in cfg:
-        raise UserError(f'{args.config} has no `knn`: take one of configs/*/benchmarks/classification/*-knn_*.py')
+        raise UserError(f'{args.config} has no `knn`: take configs/benchmarks/classification/vit_8xb128-knn_in1k.py')
     set_work_dir(cfg, args.work_dir)
     if args.random:
         if args.checkpoint:

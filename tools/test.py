@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Test a checkpoint on the test data of its config: classification, detection or segmentation.
 
-    python tools/test.py CONFIG CHECKPOINT [--out PREDICTIONS.pkl] [--cfg-options KEY=VALUE ...]
+    python tools/test.py CONFIG CHECKPOINT [--tta] [--out PREDICTIONS.pkl] [--cfg-options KEY=VALUE ...]
 
 ``mim test mmimg2vec CONFIG`` runs this file; several processes: ``tools/dist_test.sh``.
 """
@@ -29,6 +29,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Test a checkpoint.')
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--tta', action='store_true', help='mean over several sizes, as it is and flipped (segmentation)')
     parser.add_argument('--out', metavar='FILE.pkl', help='write the predictions to this file')
     add_common_arguments(parser)
     args = parser.parse_args()
@@ -51,9 +52,27 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
         )
     if args.out and not args.out.endswith(('.pkl', '.pickle')):
         raise UserError(f'--out {args.out}: the predictions are written as a pickle, so name it FILE.pkl')
+    if args.tta:
+        augment_test(cfg, args.config)
     set_work_dir(cfg, args.work_dir)
     set_dataloader_defaults(cfg)
     cfg.load_from = args.checkpoint
+
+
+def augment_test(cfg: Config, name: str) -> None:
+    """Test-time augmentation: put the config's ``tta_model`` around its model, and test with its ``tta_pipeline``.
+
+    Raises:
+        UserError: The config has none.
+    """
+    if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
+        raise UserError(f'--tta: {name} has no tta_model and tta_pipeline; the UPerNet configs have them')
+    cfg.model = {**cfg.tta_model, 'module': cfg.model}
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    # Such a model predicts only.
+    for part in ('train_cfg', 'train_dataloader', 'optim_wrapper', 'param_scheduler', 'auto_scale_lr'):
+        cfg[part] = None
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
 
 
 def main() -> None:

@@ -4,36 +4,32 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 import re
-from pathlib import Path
 
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import ConfigDict
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from config_checks.benchmarks import DETECTORS, BenchmarkName, task_model
 from config_checks.consistency import build_without_memory
-from config_checks.methods import family_folder
-from config_checks.names import EMBEDDED_DATA, get
+from config_checks.names import DETECTORS, EMBEDDED_DATA, ConfigName
 from mmimg2vec.errors import UserError
 
 NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
-def check_benchmark_model(cfg: ConfigDict, name: BenchmarkName) -> list[str]:
+def check_benchmark_model(cfg: ConfigDict, name: ConfigName) -> list[str]:
     """Build the network on the meta device, pass an image through it, and look at what its optimizer would do."""
     try:
-        model = build_without_memory(ConfigDict(model=task_model(cfg)))
+        model = build_without_memory(cfg)
     except (UserError, KeyError, TypeError, ValueError, AssertionError) as error:
         return [f'the model cannot be built: {type(error).__name__}: {error}']
-    if not name.model.startswith('vit'):
+    if name.kind == 'resnet':
         return []  # a convolutional teacher of the demo, which the meta device cannot build
     model.eval()
     checks = {None: _check_classifier, 'upernet': _check_segmenter, 'fcn': _check_segmenter}
-    check = _check_detector if name.task in DETECTORS else checks[name.task]
+    check = _check_detector if name.head in DETECTORS else checks[name.head]
     try:
         with torch.device('meta'), torch.no_grad():
             problems = check(cfg, model)
@@ -55,8 +51,7 @@ def _check_classifier(cfg: ConfigDict, model: nn.Module) -> list[str]:
 
 
 def _check_segmenter(cfg: ConfigDict, model: nn.Module) -> list[str]:
-    model_cfg = task_model(cfg)
-    images = torch.zeros(2, 3, *model_cfg.data_preprocessor.size)
+    images = torch.zeros(2, 3, *cfg.model.data_preprocessor.size)
     features = model.extract_feat(images)
     problems = []
     for head in (model.decode_head, getattr(model, 'auxiliary_head', None)):
@@ -129,33 +124,4 @@ def _check_optimizer(cfg: ConfigDict, model: nn.Module, spares_positions: bool) 
             problems.append(f'{name} has the weight decay {group["weight_decay"]}')
         if spares_positions and name.endswith('pos_embed') and group['weight_decay']:
             problems.append(f'{name} has a weight decay')
-    return problems
-
-
-def check_start(cfg: ConfigDict, file: Path) -> list[str]:
-    """Whether a family's benchmark starts from a pre-training config of its family, with the same architecture."""
-    if 'benchmarks' not in file.parts or 'IMG2VEC_BACKBONE' in os.environ:
-        return []
-    backbone = task_model(cfg).backbone
-    init = backbone.get('init_cfg') or {}
-    match = re.fullmatch(r'work_dirs/([^/]+)/backbone\.pth', str(init.get('checkpoint')))
-    if init.get('type') != 'Pretrained' or init.get('prefix') != 'backbone.' or match is None:
-        return [f'model.backbone.init_cfg is {dict(init)}, not a backbone.pth of a pre-training run']
-    family = family_folder(file)
-    source = family / f'{match[1]}.py'
-    if not source.is_file():
-        return [f'it starts from {match[1]}, which is no config of {family.name}']
-    there = Config.fromfile(source)._cfg_dict.model.backbone
-    problems = []
-    for key, default in (
-        ('arch', 'base'),
-        ('patch_size', 16),
-        ('layer_scale_init_value', 0.0),
-        ('qkv_bias', True),
-    ):
-        found, wanted = get(backbone, key, default), get(there, key, default)
-        # ViTDet resizes the patch embedding, as its paper does for ViT-H.
-        resized = key == 'patch_size' and backbone.type == 'mmimg2vec.ViTDet'
-        if found != wanted and not resized:
-            problems.append(f'model.backbone.{key} is {found}, that of {match[1]} {wanted}')
     return problems

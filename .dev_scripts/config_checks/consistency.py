@@ -11,7 +11,8 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS
 from torch import nn
 
-from config_checks.names import MASKS, get, walk
+from config_checks.names import MASKS
+from config_checks.nodes import get, walk
 from mmimg2vec.errors import UserError
 from mmimg2vec.models import MaskedImageModel
 from mmimg2vec.registry import TRANSFORMS

@@ -1,13 +1,9 @@
-"""Configs as files: inheritance, head comment, metafiles, and the chains that name them."""
+"""Configs as files: inheritance, head comment, and the chains that name them."""
 
 from __future__ import annotations
 
 import ast
-from functools import cache
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from config_checks.names import EMBEDDED_DATA
 from mmimg2vec.chain import Stage, read_chain
@@ -99,77 +95,8 @@ def check_file(config: Path) -> list[str]:
     return problems
 
 
-def check_metafiles(root: Path) -> list[str]:
-    """Whether ``model-index.yml`` and the metafiles are whole: every config in exactly one, each entry a config."""
-    problems: list[str] = []
-    index = root / 'model-index.yml'
-    imported = _read(index, problems).get('Import', [])
-    for file in sorted((root / 'configs').rglob('metafile.yml')):
-        if file.relative_to(root).as_posix() not in imported:
-            problems.append(f'{file}: model-index.yml does not import it')
-    listed: dict[str, str] = {}
-    for name in imported:
-        if not (root / name).is_file():
-            problems.append(f'{index}: imports {name}, which does not exist')
-            continue
-        problems += [f'{root / name}: {text}' for text in _check_metafile(root, name, listed)]
-    configs = find_configs(root)
-    for config in configs:
-        # Names of metafiles, default work directories and `mim` know the stem only.
-        twin = next(file for file in configs if file.stem == config.stem)
-        if twin != config:
-            problems.append(f'{config}: has the name of {twin}')
-        if not on_embedded_data(config) and config.relative_to(root).as_posix() not in listed:
-            problems.append(f'{config}: no metafile lists it')
-    return problems
-
-
-def _check_metafile(root: Path, name: str, listed: dict[str, str]) -> list[str]:
-    problems: list[str] = []
-    content = _read(root / name, problems)
-    collections = {entry.get('Name'): entry for entry in content.get('Collections', [])}
-    for collection in collections.values():
-        if not (root / str(collection.get('README'))).is_file():
-            problems.append(f'README {collection.get("README")} does not exist')
-    for model in content.get('Models', []):
-        label, config = model.get('Name'), str(model.get('Config'))
-        if model.get('In Collection') not in collections:
-            problems.append(f'{label}: no collection {model.get("In Collection")!r}')
-        if not (root / config).is_file():
-            problems.append(f'{label}: Config {config} does not exist')
-        elif Path(config).stem != label:
-            problems.append(f'{label}: Config is {config}')
-        if config in listed:
-            problems.append(f'{label}: {listed[config]} lists its config too')
-        listed[config] = name
-        if model.get('Results') and not model.get('Weights'):
-            # A figure without the weights that reached it would read as measured here.
-            problems.append(f'{label}: Results without Weights')
-    return problems
-
-
-def _read(file: Path, problems: list[str]) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(file.read_text(encoding='utf-8'))
-    except (OSError, yaml.YAMLError) as error:
-        problems.append(f'{file}: {" ".join(str(error).split())}')
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def metafile_batch(root: Path) -> dict[str, tuple[int | None, int]]:
-    """Epochs or iterations (None: nothing is trained), and total batch that the metafiles state, per config path."""
-    stated = {}
-    for file in sorted((root / 'configs').rglob('metafile.yml')):
-        stated.update(_stated(file, file.stat().st_mtime_ns))
-    return stated
-
-
-@cache  # every config asks, and YAML is slow to read
-def _stated(file: Path, changed: int) -> dict[str, tuple[int | None, int]]:
-    stated = {}
-    for model in _read(file, []).get('Models', []):
-        metadata = model.get('Metadata', {})
-        length = metadata.get('Epochs', metadata.get('Iterations'))
-        stated[str(model.get('Config'))] = (length, metadata.get('Batch Size'))
-    return stated
+def check_twins(root: Path) -> list[str]:
+    """Whether each name is given once: default work directories and mim know of a config its name alone."""
+    first: dict[str, Path] = {}
+    twins = [(config, first.setdefault(config.stem, config)) for config in find_configs(root)]
+    return [f'{config}: has the name of {twin}' for config, twin in twins if config != twin]

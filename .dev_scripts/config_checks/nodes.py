@@ -1,4 +1,4 @@
-"""Nested configs: the value at a path, and all dicts."""
+"""Nested configs: the value at a path, all dicts, and what is asked of them most."""
 
 from __future__ import annotations
 
@@ -24,3 +24,16 @@ def walk(node: Any, path: str = '') -> Iterator[tuple[str, dict]]:
     elif isinstance(node, list | tuple):
         for index, value in enumerate(node):
             yield from walk(value, f'{path}[{index}]')
+
+
+def stripped(kind: Any) -> str:
+    """A type without its scope."""
+    return str(kind).split('.')[-1]
+
+
+def train_dataset(cfg: Any) -> dict:
+    """Config of the innermost training dataset."""
+    dataset = get(cfg, 'train_dataloader.dataset') or {}
+    while isinstance(dataset.get('dataset'), dict):
+        dataset = dataset['dataset']
+    return dataset

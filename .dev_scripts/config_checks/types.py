@@ -10,7 +10,7 @@ from mmengine import registry as root
 from mmengine.registry import Registry
 from mmengine.utils import get_object_from_string
 
-from config_checks.names import walk
+from config_checks.nodes import walk
 
 
 @cache

@@ -19,14 +19,5 @@ model = dict(
     neck=dict(embed_dims=384, depth=1),
 )
 
-# 49 of 196 patches are hidden: the best ratio grows with the model.
-train_dataloader = dict(
-    dataset=dict(
-        dataset=dict(
-            pipeline=[
-                dict(step, mask_ratio=49 / 196) if 'mask_ratio' in step else step
-                for step in _base_.train_dataloader.dataset.dataset.pipeline
-            ]
-        )
-    )
-)
+# 49 of 196 patches are masked: the best ratio grows with the model.
+_base_.train_dataloader.dataset.dataset.pipeline[4].mask_ratio = 49 / 196

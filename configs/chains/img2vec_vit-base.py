@@ -15,16 +15,15 @@ work_dir = 'work_dirs/chain/img2vec_vit-base'
 seed = 0
 gpus = 8
 
-_benchmarks = 'configs/img2vec/benchmarks'
-_upernet = f'{_benchmarks}/segmentation/upernet_vit-base-p16_8xb2-amp-160k_ade20k-512x512'
+_benchmarks = 'configs/benchmarks'
+_classify = f'{_benchmarks}/classification/vit-base-p16'
 configs = dict(
     pretrain='configs/img2vec/img2vec_vit-base-p16_8xb256-amp-coslr-300e_in1k.py',
-    knn=f'{_benchmarks}/classification/vit-base-p16_8xb128-knn_in1k.py',
-    linear=f'{_benchmarks}/classification/vit-base-p16_8xb2048-linear-coslr-90e_in1k.py',
-    finetune=f'{_benchmarks}/classification/vit-base-p16_8xb128-coslr-100e_in1k.py',
+    knn=f'{_benchmarks}/classification/vit_8xb128-knn_in1k.py',
+    linear=f'{_classify}_8xb2048-linear-coslr-90e_in1k.py',
+    finetune=f'{_classify}_8xb128-coslr-100e_in1k.py',
     detect=f'{_benchmarks}/detection/mask-rcnn_vitdet-base-p16-sfp_8xb2-ms-1x_coco.py',
-    segment=f'{_upernet}.py',
-    segment_ms=f'{_upernet}-ms.py',
+    segment=f'{_benchmarks}/segmentation/upernet_vit-base-p16_8xb2-amp-160k_ade20k-512x512.py',
 )
 
 _from_pretrained = dict(IMG2VEC_BACKBONE='{pretrain}/backbone.pth')
@@ -94,7 +93,7 @@ stages = [
     dict(
         name='segment-ms',
         title='Segmentation (UPerNet), tested at several sizes',
-        command=f'tools/test.py {configs["segment_ms"]} {{segment}}/iter_160000.pth --work-dir {{segment-ms}}',
+        command=f'tools/test.py {configs["segment"]} {{segment}}/iter_160000.pth --tta --work-dir {{segment-ms}}',
         env=_from_pretrained,
     ),
 ]

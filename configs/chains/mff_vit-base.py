@@ -13,28 +13,8 @@ training from scratch.
 """
 work_dir = 'work_dirs/chain/mff_vit-base'
 
-_benchmarks = 'configs/mff/benchmarks'
-_upernet = f'{_benchmarks}/segmentation/upernet_vit-base-p16_mff-pre_8xb2-amp-160k_ade20k-512x512'
-configs = dict(
-    pretrain='configs/mff/mff_vit-base-p16_8xb512-amp-coslr-300e_in1k.py',
-    knn=f'{_benchmarks}/classification/vit-base-p16_mff-pre_8xb128-knn_in1k.py',
-    linear=f'{_benchmarks}/classification/vit-base-p16_mff-pre_8xb2048-linear-coslr-90e_in1k.py',
-    finetune=f'{_benchmarks}/classification/vit-base-p16_mff-pre_8xb128-coslr-100e_in1k.py',
-    detect=f'{_benchmarks}/detection/mask-rcnn_vitdet-base-p16-sfp_mff-pre_8xb2-ms-1x_coco.py',
-    segment=f'{_upernet}.py',
-    segment_ms=f'{_upernet}-ms.py',
+_pretraining = dict(
+    title='Pre-training: MFF, without labels',
+    config='configs/mff/mff_vit-base-p16_8xb512-amp-coslr-300e_in1k.py',
 )
-
-# The chain of img2vec_vit-base.py with each config replaced by the one of the same use.
-_other = {_base_.configs[use]: config for use, config in configs.items()}
-
-
-def _replaced(stage):
-    if 'config' in stage:
-        return dict(stage, config=_other[stage['config']])
-    words = (_other.get(word, word) for word in stage['command'].split())
-    return dict(stage, command=' '.join(words))
-
-
-_pretraining = dict(title='Pre-training: MFF, without labels')
-stages = [dict(_replaced(stage), **(_pretraining if stage['name'] == 'pretrain' else {})) for stage in _base_.stages]
+stages = [dict(stage, **(_pretraining if stage['name'] == 'pretrain' else {})) for stage in _base_.stages]

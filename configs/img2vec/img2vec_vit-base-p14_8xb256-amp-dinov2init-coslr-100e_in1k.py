@@ -27,20 +27,5 @@ model = dict(
 
 # A shorter schedule, as the weights are good ones already (the project's choice).
 train_cfg = dict(max_epochs=100)
-param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=1e-4,
-        by_epoch=True,
-        begin=0,
-        end=10,
-        convert_to_iter_based=True,
-    ),
-    dict(
-        type='CosineAnnealingLR',
-        by_epoch=True,
-        begin=10,
-        end=100,
-        convert_to_iter_based=True,
-    ),
-]
+_base_.param_scheduler[0].end = _base_.param_scheduler[1].begin = 10
+_base_.param_scheduler[1].end = 100

@@ -15,6 +15,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmimg2vec.engine.backbone_settings import take_backbone_settings
 from mmimg2vec.engine.launch import LAUNCHERS
 from mmimg2vec.environment import require
 from mmimg2vec.errors import UserError
@@ -129,8 +130,10 @@ def build_runner(cfg: Config) -> Any:
     """Build the runner that a config asks for: mmengine's Runner, or FlexibleRunner for FSDP and its like.
 
     Raises:
-        UserError: A visualization backend needs a package that is missing.
+        UserError: A visualization backend needs a package that is missing, or the file that a backbone starts from does
+            not say what the config leaves to it.
     """
+    take_backbone_settings(cfg)
     for backend in (cfg.get('visualizer') or {}).get('vis_backends') or []:
         kind = backend['type'].split('.')[-1]
         if kind in BACKEND_PACKAGES:

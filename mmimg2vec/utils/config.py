@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,66 @@ def load_config(filename: str, options: dict[str, Any] | None = None) -> Config:
         reason = (str(error).splitlines() or [''])[0]
         raise UserError(f'the config {filename} cannot be read: {type(error).__name__}: {reason}{hint}') from error
     if options:
-        for note in unknown_options(cfg, options):
-            print(f'mmimg2vec: note: {note}', file=sys.stderr)
+        notes = unknown_options(cfg, options)
         try:
+            notes += fit_schedule(cfg, options)
             cfg.merge_from_dict(options)
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             what = error.args[0] if error.args else error
             raise UserError(f'--cfg-options do not fit {filename}: {what}') from error
+        for note in notes:
+            print(f'mmimg2vec: note: {note}', file=sys.stderr)
     return cfg
+
+
+def fit_schedule(cfg: Config, options: Mapping[str, Any]) -> list[str]:
+    """Let the schedule follow a number of epochs or iterations that the options change alone.
+
+    What ends with training ends with the new number. A warm-up stays as it is in a longer run, as MAE's (arXiv
+    2111.06377) is 40 epochs of 800 and of 1600, and keeps its share in a shorter one; drops of the learning rate keep
+    their shares (the project's choice). Options for ``param_scheduler`` leave all of it to the user.
+
+    Args:
+        cfg: Changed in place; the options are not merged yet.
+        options: Dotted key -> value.
+
+    Returns:
+        What was done, in one line, or nothing.
+    """
+    if any(key.split('.')[0] == 'param_scheduler' for key in options):
+        return []
+    for key, by_epoch in (('max_epochs', True), ('max_iters', False)):
+        old, new = (cfg.get('train_cfg') or {}).get(key), options.get(f'train_cfg.{key}')
+        if isinstance(old, int) and isinstance(new, int) and 0 < new != old:
+            schedulers = cfg.get('param_scheduler') or []
+            schedulers = [schedulers] if isinstance(schedulers, dict) else schedulers
+            counted = [scheduler for scheduler in schedulers if scheduler.get('by_epoch', True) == by_epoch]
+            for scheduler in counted:
+                _fit(scheduler, old, new)
+            if counted:
+                ends = ', '.join(f'{s["type"]} {s.get("begin", 0):g} to {s.get("end", new):g}' for s in counted)
+                return [f'param_scheduler follows train_cfg.{key}={new}: {ends}']
+    return []
+
+
+def _fit(scheduler: dict[str, Any], old: int, new: int) -> None:
+    # Parts of an epoch are possible where the schedule is counted in iterations in the end.
+    digits = 4 if scheduler.get('convert_to_iter_based') else 0
+
+    def scaled(position: float) -> float:
+        share = round(position * new / old, digits)
+        return share if share % 1 else max(1, int(share))
+
+    for key in ('begin', 'end'):
+        position = scheduler.get(key, 0)
+        if position == old:
+            scheduler[key] = new
+        elif 0 < position < old and new < old:
+            scheduler[key] = scaled(position)
+    if 'T_max' in scheduler:
+        scheduler['T_max'] = scheduler['T_max'] + new - old
+    if 'milestones' in scheduler:
+        scheduler['milestones'] = [scaled(drop) for drop in scheduler['milestones']]
 
 
 def near_configs(filename: str, count: int = 3) -> list[str]:

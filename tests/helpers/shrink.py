@@ -6,13 +6,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from config_checks.names import walk
+from config_checks.nodes import stripped, walk
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
 GRID = 4
 ARCH = dict(embed_dims=48, num_layers=3, num_heads=3, feedforward_channels=96)
 TEACHER = dict(depth=18, base_channels=8, stem_channels=8)
+CLIP = dict(arch=dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=128), img_size=16 * GRID)
 
 
 class TinyFiles:
@@ -31,6 +32,7 @@ class TinyFiles:
         # Flat names, as the DINO release has.
         teacher = MODELS.build(dict(type='mmpretrain.ResNet', **TEACHER))
         self.teacher = self._save(teacher, '', 'teacher.pth')
+        self.clip = clip_file(folder)
 
     @property
     def images(self) -> Path:
@@ -49,8 +51,38 @@ class TinyFiles:
         return str(self.folder / name)
 
 
+def clip_file(folder):
+    """A tiny CLIP with the names of OpenAI's release, something of its text tower among them."""
+    width, tokens, draw = 32, GRID**2 + 1, torch.Generator().manual_seed(0)
+    shapes = {
+        'visual.class_embedding': (width,),
+        'visual.positional_embedding': (tokens, width),
+        'visual.conv1.weight': (width, 3, 16, 16),
+        'visual.proj': (width, 512),
+        'text_projection': (width, 512),
+    }
+    norms = ['visual.ln_pre', 'visual.ln_post']
+    for index in range(2):
+        block = f'visual.transformer.resblocks.{index}'
+        norms += [f'{block}.ln_1', f'{block}.ln_2']
+        shapes[f'{block}.attn.in_proj_weight'] = (3 * width, width)
+        shapes[f'{block}.attn.in_proj_bias'] = (3 * width,)
+        for name, rows, columns in (
+            ('attn.out_proj', width, width),
+            ('mlp.c_fc', 4 * width, width),
+            ('mlp.c_proj', width, 4 * width),
+        ):
+            shapes[f'{block}.{name}.weight'] = (rows, columns)
+            shapes[f'{block}.{name}.bias'] = (rows,)
+    state = {name: torch.randn(shape, generator=draw) * 0.2 for name, shape in shapes.items()}
+    for name in norms:
+        state[f'{name}.weight'], state[f'{name}.bias'] = torch.ones(width), torch.zeros(width)
+    torch.save(state, folder / 'clip.pth')
+    return str(folder / 'clip.pth')
+
+
 def shrink(cfg: Config, files: TinyFiles, work_dir: Path) -> Config:
-    """Make of a shipped Img2Vec config one that runs one iteration of two images of 4 x 4 patches on the CPU."""
+    """Make of a shipped pre-training config one that runs one iteration of two images of 4 x 4 patches on the CPU."""
     cfg = copy.deepcopy(cfg)
     cfg.work_dir = str(work_dir)
     cfg.experiment_name = f'{Path(cfg.filename).stem}_{np.random.randint(1 << 30)}'
@@ -69,16 +101,24 @@ def shrink(cfg: Config, files: TinyFiles, work_dir: Path) -> Config:
 
 
 def shrink_model(model: dict, files: TinyFiles) -> None:
-    backbone, generator = model['backbone'], model['target_generator']
+    backbone, neck, generator = model['backbone'], model['neck'], model['target_generator']
     backbone['arch'] = dict(ARCH)
     backbone['img_size'] = GRID * backbone['patch_size']
     if 'init_cfg' in backbone:
         backbone['init_cfg']['checkpoint'] = files.student(backbone)
-    if model['fusion'] is not None:
+    if model.get('fusion'):
         model['fusion']['blocks'] = (0, 2)
-    model['neck'].update(embed_dims=32, depth=1, num_heads=2)
-    generator['teacher'].update(TEACHER)
-    generator['teacher']['init_cfg']['checkpoint'] = files.teacher
+    if stripped(neck['type']) == 'LatentRegressor':
+        # The regressor is as wide as the student, but for the tiny one half as wide.
+        neck.update(embed_dims=24 if neck['embed_dims'] == 96 else 48, depth=2, num_heads=3)
+    else:
+        neck.update(embed_dims=32, depth=1, num_heads=2)
+    if stripped(generator['type']) == 'CLIPTargetGenerator':
+        generator['teacher'].update(copy.deepcopy(CLIP))
+        generator['teacher']['init_cfg']['checkpoint'] = files.clip
+    elif 'teacher' in generator:
+        generator['teacher'].update(TEACHER)
+        generator['teacher']['init_cfg']['checkpoint'] = files.teacher
     if 'input_size' in generator:
         generator['input_size'] = GRID * generator['output_stride']
 
@@ -93,12 +133,16 @@ def _shrink_data(cfg: Config, files: TinyFiles) -> None:
         dataset.data_root = str(files.images / 'train')
     for hook in cfg.custom_hooks:
         if hook['type'] == 'mmimg2vec.KNNHook':
-            hook['k'] = 2
+            hook.update(k=2, interval=1)
             for name in ('bank_dataloader', 'query_dataloader'):
-                hook[name].update(num_workers=0)
+                hook[name].update(num_workers=0, batch_size=1)
                 hook[name]['dataset']['data_root'] = str(files.images)
     for _, node in walk(cfg._cfg_dict):
         if node.get('type') == 'mmpretrain.RandomResizedCrop':
             node['scale'] = size
         elif node.get('type') == 'mmpretrain.CenterCrop':
             node['crop_size'] = size
+        elif node.get('type') == 'mmimg2vec.BlockTokenMask':
+            node['min_block'] = 2  # of 16 patches
+        elif str(node.get('type')).startswith('mmpretrain.torchvision/'):
+            node['size'] = size

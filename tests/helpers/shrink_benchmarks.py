@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from config_checks.benchmarks import stripped, task_model
-from config_checks.names import walk
+from config_checks.nodes import stripped, walk
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
@@ -61,7 +60,7 @@ def shrink_benchmark(cfg: Config, tiny: TinyBenchmark, work_dir: Path, images: i
     cfg.work_dir = str(work_dir)
     cfg.experiment_name = f'{Path(cfg.filename).stem}_{np.random.randint(1 << 30)}'
     cfg.log_level = 'ERROR'
-    _shrink_model(task_model(cfg._cfg_dict), cfg.filename, tiny)
+    _shrink_model(cfg.model, cfg.filename, tiny)
     use_shapes(cfg, tiny.shapes)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if cfg.get(name):
@@ -74,7 +73,7 @@ def shrink_benchmark(cfg: Config, tiny: TinyBenchmark, work_dir: Path, images: i
 
 def _shrink_images(cfg: Config) -> None:
     """64 px stand for the 224, 512 and 1024 of the full-size configs; relative sizes of a test stay."""
-    full = 512 if 'decode_head' in task_model(cfg._cfg_dict) else None
+    full = 512 if 'decode_head' in cfg.model else None
     for _, node in walk(cfg._cfg_dict):
         for key in ('scale', 'crop_size') if 'type' in node else ():
             if isinstance(node.get(key), int):

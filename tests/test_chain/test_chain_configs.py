@@ -18,7 +18,7 @@ LAYER_SCALE = 'model.backbone.layer_scale_init_value'
 # What a user brings along: data sets, and the weights of others.
 BROUGHT = re.compile(
     r'stages? [\w, -]+: no (data folder|annotation file|checkpoint) '
-    r'(data/|work_dirs/img2vec_vit-base-p16_8xb256-amp-coslr-300e_in1k/backbone.pth)'
+    r'(data/|backbone.pth)'
 )
 
 
@@ -65,9 +65,21 @@ def test_every_method_goes_the_whole_way(method, size):
         folder = {'cae-v2': 'cae_v2'}.get(method, method)
         for stage in found.stages:
             words = [stage.config, *stage.command]
-            assert all(
-                word.startswith(f'configs/{folder}/') for word in words if word.endswith('.py') and 'configs' in word
-            )
+            wanted = f'configs/{folder}/' if stage.name == 'pretrain' else 'configs/benchmarks/'
+            assert all(word.startswith(wanted) for word in words if word.endswith('.py') and 'configs' in word)
+
+
+def test_cae_v2s_own_recipes_in_the_full_chain():
+    """Where its recipe differs from the shared one: batch, rates, and LayerScale of what starts from random weights."""
+    found = chain('cae-v2_vit-base')
+    assert read_config(found['linear']).train_dataloader.batch_size == 1024
+    assert read_config(found['finetune']).optim_wrapper.optimizer.lr == 2e-4
+    for name in ('segment', 'segment-scratch'):
+        assert read_config(found[name]).optim_wrapper.optimizer.lr == 2e-4
+    for stage in found.stages:
+        if stage.name.endswith('-scratch'):
+            assert read_config(stage).model.backbone.layer_scale_init_value == 0.1
+    assert '--tta' in found['segment-ms'].command
 
 
 def test_the_work_dirs_differ():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from check_configs import ROOT, check_config
-from config_checks.names import walk
+from config_checks.nodes import walk
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import MODELS

@@ -53,7 +53,7 @@ val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator
 
-# The mean over six sizes of the image, each as it is and flipped: the `-ms` configs, and `--tta` of mmseg's tools.
+# The mean over six sizes of the image, each as it is and flipped: `--tta` of tools/test.py.
 tta_model = dict(type='SegTTAModel')
 tta_pipeline = [
     dict(type='LoadImageFromFile'),

@@ -22,7 +22,7 @@ model = dict(
         drop_path_rate=0.1,
         window_size=14,
         final_norm=False,  # the pyramid has norms of its own
-        init_cfg=dict(type='Pretrained', checkpoint=None, prefix='backbone.'),
+        init_cfg=dict(type='Pretrained', checkpoint='{{$IMG2VEC_BACKBONE:backbone.pth}}', prefix='backbone.'),
     ),
     neck=dict(type='mmimg2vec.SimpleFeaturePyramid', in_channels=768, out_channels=256, num_outs=5),
     rpn_head=dict(

@@ -24,7 +24,7 @@ model = dict(
         out_type='featmap',
         out_indices=(3, 5, 7, 11),
         final_norm=False,
-        init_cfg=dict(type='Pretrained', checkpoint=None, prefix='backbone.'),
+        init_cfg=dict(type='Pretrained', checkpoint='{{$IMG2VEC_BACKBONE:backbone.pth}}', prefix='backbone.'),
     ),
     neck=dict(type='Feature2Pyramid', embed_dim=768, rescales=[4, 2, 1, 0.5], norm_cfg=norm_cfg),
     decode_head=dict(

@@ -17,7 +17,7 @@ model = dict(
         img_size=224,
         patch_size=16,
         out_type='raw',  # class token and patches, behind the final norm
-        init_cfg=dict(type='Pretrained', checkpoint=None, prefix='backbone.'),
+        init_cfg=dict(type='Pretrained', checkpoint='{{$IMG2VEC_BACKBONE:backbone.pth}}', prefix='backbone.'),
     ),
     neck=dict(type='mmimg2vec.AttentivePooling', in_channels=768, num_heads=12),
     head=dict(

@@ -11,6 +11,6 @@ model = dict(
         img_size=224,
         patch_size=16,
         out_type='raw',
-        init_cfg=dict(type='Pretrained', checkpoint=None, prefix='backbone.'),
+        init_cfg=dict(type='Pretrained', checkpoint='{{$IMG2VEC_BACKBONE:backbone.pth}}', prefix='backbone.'),
     ),
 )

@@ -18,7 +18,7 @@ model = dict(
         patch_size=16,
         frozen_stages=12,  # all blocks, and with them the final norm
         out_type='cls_token',
-        init_cfg=dict(type='Pretrained', checkpoint=None, prefix='backbone.'),
+        init_cfg=dict(type='Pretrained', checkpoint='{{$IMG2VEC_BACKBONE:backbone.pth}}', prefix='backbone.'),
     ),
     neck=dict(type='ClsBatchNormNeck', input_features=768),
     head=dict(

@@ -1,9 +1,0 @@
-"""Ablation: ViT-B/16; class token and visible patches alone are compared; the regressor is neither run nor trained.
-
-Paper: arXiv 2211.09799, whose question it is. An ablation; not measured here.
-Run: bash tools/dist_train.sh configs/cae_v2/cae-v2_vit-base-p16_8xb256-amp-visiblepatches-coslr-300e_in1k.py 8
-"""
-
-_base_ = ['cae-v2_vit-base-p16_8xb256-amp-coslr-300e_in1k.py']
-
-model = dict(head=dict(supervision='visible'))

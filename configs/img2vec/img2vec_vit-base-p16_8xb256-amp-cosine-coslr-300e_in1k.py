@@ -1,9 +1,0 @@
-"""Ablation: cosine loss instead of smooth L1.
-
-Paper: arXiv 2304.12535. An ablation; not measured here.
-Run: bash tools/dist_train.sh configs/img2vec/img2vec_vit-base-p16_8xb256-amp-cosine-coslr-300e_in1k.py 8
-"""
-
-_base_ = ['img2vec_vit-base-p16_8xb256-amp-coslr-300e_in1k.py']
-
-model = dict(head=dict(loss=dict(type='mmimg2vec.CosineFeatureLoss')))

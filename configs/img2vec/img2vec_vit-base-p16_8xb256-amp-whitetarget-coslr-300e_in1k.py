@@ -1,9 +1,0 @@
-"""Ablation: whitened targets (decorrelated over the batch) instead of normalized ones.
-
-Paper: arXiv 2304.12535. An ablation; not measured here.
-Run: bash tools/dist_train.sh configs/img2vec/img2vec_vit-base-p16_8xb256-amp-whitetarget-coslr-300e_in1k.py 8
-"""
-
-_base_ = ['img2vec_vit-base-p16_8xb256-amp-coslr-300e_in1k.py']
-
-model = dict(target_generator=dict(normalization='whiten'))

@@ -1,0 +1,104 @@
+"""What a downstream config takes from the file that its backbone starts from, so that one config serves many backbones."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmpretrain.models.backbones import VisionTransformer
+
+from mmimg2vec.checkpoint.backbone_file import read_backbone
+from mmimg2vec.checkpoint.config_text import read_config_text
+from mmimg2vec.checkpoint.safe_load import safe_load
+
+_KINDS = ('VisionTransformer', 'FrozenVisionTransformer', 'ViTDet')
+_ARCH = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
+# Of the whole architecture these stay the config's: they are of its images and of what it does with the tokens.
+_OF_THE_TASK = ('img_size', 'out_type', 'interpolate_mode')
+
+
+def take_backbone_settings(cfg: Config) -> None:
+    """Let the file that a vision transformer starts from say what of the backbone is the file's.
+
+    A config that trains knows its width and depth, for its recipe depends on them; the number of attention heads and
+    whether there is LayerScale are the file's. Where nothing is trained (``knn``) the whole architecture is. What was
+    changed is said in one line. The file is ``load_from``, else the backbone's ``init_cfg``; one that is not on this
+    machine's disk changes nothing.
+
+    Args:
+        cfg: The config of a run, changed in place.
+
+    Raises:
+        UserError: The file of a ``knn`` config holds no plain vision transformer.
+    """
+    model = cfg.get('model') or {}
+    backbone = model.get('module', model).get('backbone') or {}
+    path = cfg.get('load_from') or (backbone.get('init_cfg') or {}).get('checkpoint')
+    if str(backbone.get('type')).split('.')[-1] not in _KINDS or not os.path.isfile(str(path)):
+        return
+    own = _arch(backbone.get('arch', 'base'))
+    found = _whole(str(path), own) if 'knn' in cfg else _heads_and_scales(str(path), own)
+    changed = {key: value for key, value in found.items() if value != _own(backbone, key, own)}
+    if not changed:
+        return
+    for key, value in changed.items():
+        # Item by item: a dict would be merged into the one that is there.
+        backbone[key] = value
+    if is_main_process():
+        print(f'mmimg2vec: note: as {path} has it: model.backbone {_text(changed)}', file=sys.stderr)
+
+
+def _own(backbone: Mapping[str, Any], key: str, arch: Mapping[str, int]) -> Any:
+    defaults = {'qkv_bias': True, 'final_norm': True, 'with_cls_token': True, 'pre_norm': False, 'in_channels': 3}
+    if key == 'arch':
+        return {name: arch[name] for name in _ARCH}
+    if key == 'layer_scale_init_value':  # the number is overwritten by the weights
+        return 1e-5 if backbone.get(key) else 0.0
+    if key == 'norm_cfg':
+        return {'type': 'LN', 'eps': 1e-6, **(backbone.get(key) or {})}
+    return backbone.get(key, defaults.get(key))
+
+
+def _arch(arch: str | Mapping[str, int]) -> Mapping[str, int]:
+    return VisionTransformer.arch_zoo.get(arch.lower(), {}) if isinstance(arch, str) else arch
+
+
+def _whole(path: str, own: Mapping[str, int]) -> dict[str, Any]:
+    # A file of bare weights does not say how many heads: then the config's number counts.
+    described = _config(safe_load(path, 'cpu'))
+    architecture = read_backbone(path, num_heads=None if described else own['num_heads']).architecture
+    return {key: value for key, value in architecture.mmpretrain_kwargs().items() if key not in _OF_THE_TASK}
+
+
+def _heads_and_scales(path: str, own: Mapping[str, int]) -> dict[str, Any]:
+    checkpoint = safe_load(path, 'cpu')
+    checkpoint = checkpoint if isinstance(checkpoint, Mapping) else {}
+    weights = checkpoint.get('state_dict', checkpoint)
+    blocks = [name for name in weights if name.removeprefix('backbone.').startswith('layers.0.attn.')]
+    if not blocks:
+        return {}  # another naming, or no vision transformer: what fills the network says so
+    scaled = any('attn.gamma1.' in name for name in blocks)
+    found: dict[str, Any] = {'layer_scale_init_value': 1e-5 if scaled else 0.0}
+    theirs = _arch(_config(checkpoint).get('arch', own))
+    if all(theirs.get(name) == own.get(name) for name in ('embed_dims', 'num_layers', 'feedforward_channels')):
+        found['arch'] = {name: theirs[name] for name in _ARCH}
+    return found
+
+
+def _config(checkpoint: Any) -> dict[str, Any]:
+    """The backbone's part of the config that a checkpoint carries; empty where it has none."""
+    meta = checkpoint.get('meta') if isinstance(checkpoint, Mapping) else None
+    meta = meta if isinstance(meta, Mapping) else {}
+    text = meta.get('config') or meta.get('cfg')
+    model = read_config_text(text).get('model') if isinstance(text, str) else None
+    backbone = (model if isinstance(model, dict) else {}).get('backbone')
+    return backbone if isinstance(backbone, dict) else {}
+
+
+def _text(changed: Mapping[str, Any]) -> str:
+    values = {key: 'as in the file' if key == 'norm_cfg' else value for key, value in changed.items()}
+    return ', '.join(f'{key}={value}' for key, value in values.items())
