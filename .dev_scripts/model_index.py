@@ -43,7 +43,9 @@ def model_index(root: Path) -> dict[str, Any]:
         for config in sorted(readme.parent.rglob('*.py')):
             name = parse_name(config.stem)
             if name is None:
-                raise ValueError(f'{config}: its name does not follow the grammar of .dev_scripts/config_checks/names.py')
+                raise ValueError(
+                    f'{config}: its name does not follow the grammar of .dev_scripts/config_checks/names.py'
+                )
             if name.data != EMBEDDED_DATA:
                 models.append(_model(config.relative_to(root), name, collection['Name'], _head(config)))
     return {'Collections': collections, 'Models': models}

@@ -29,7 +29,9 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Test a checkpoint.')
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--tta', action='store_true', help='mean over several sizes, as it is and flipped (segmentation)')
+    parser.add_argument(
+        '--tta', action='store_true', help='mean over several sizes, as it is and flipped (segmentation)'
+    )
     parser.add_argument('--out', metavar='FILE.pkl', help='write the predictions to this file')
     add_common_arguments(parser)
     args = parser.parse_args()

@@ -14,6 +14,7 @@ from mmpretrain.models.backbones import VisionTransformer
 from mmimg2vec.checkpoint.backbone_file import read_backbone
 from mmimg2vec.checkpoint.config_text import read_config_text
 from mmimg2vec.checkpoint.safe_load import safe_load
+from mmimg2vec.errors import UserError
 
 _KINDS = ('VisionTransformer', 'FrozenVisionTransformer', 'ViTDet')
 _ARCH = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
@@ -33,7 +34,7 @@ def take_backbone_settings(cfg: Config) -> None:
         cfg: The config of a run, changed in place.
 
     Raises:
-        UserError: The file of a ``knn`` config holds no plain vision transformer.
+        UserError: The file of a ``knn`` config holds no plain vision transformer, or does not tell its heads.
     """
     model = cfg.get('model') or {}
     backbone = model.get('module', model).get('backbone') or {}
@@ -68,9 +69,13 @@ def _arch(arch: str | Mapping[str, int]) -> Mapping[str, int]:
 
 
 def _whole(path: str, own: Mapping[str, int]) -> dict[str, Any]:
-    # A file of bare weights does not say how many heads: then the config's number counts.
     described = _config(safe_load(path, 'cpu'))
     architecture = read_backbone(path, num_heads=None if described else own['num_heads']).architecture
+    if not described and architecture.embed_dims != own['embed_dims']:
+        raise UserError(
+            f'{path} carries no config that tells the number of attention heads, and is {architecture.embed_dims} wide, '
+            f'not {own["embed_dims"]}: add --cfg-options model.backbone.arch=NAME with the name of its size (deit-small, ...)'
+        )
     return {key: value for key, value in architecture.mmpretrain_kwargs().items() if key not in _OF_THE_TASK}
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmimg2vec.utils.config import Options, load_config
+from mmimg2vec.engine.command_line import Options
+from mmimg2vec.utils.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 _ROW = re.compile(r'\| (?P<name>\S+) \| `(?P<config>configs/\S+\.py)` \| `(?P<options>[^`]+)` \| .+ \| .+ \|')

@@ -1,4 +1,4 @@
-"""Downstream configs of every kind and family run one real step, and their test, at a tiny size through their runners.
+"""Downstream configs of every kind run one real step, and their test, at a tiny size through their runners.
 
 All others are built and shape-checked at full size (test_check_configs.py).
 """
@@ -11,15 +11,20 @@ import time
 import pytest
 import torch
 from check_configs import ROOT
-from config_checks.benchmarks import parse_benchmark
 from config_checks.files import find_configs
-from config_checks.names import walk
+from config_checks.names import parse_name
+from config_checks.nodes import walk
 from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from mmpretrain.models.backbones import VisionTransformer
 from shrink_benchmarks import SIDE, TinyBenchmark, save_backbone, shrink_benchmark, use_shapes
+from tool_scripts import load_tool
 
 from mmimg2vec.checkpoint.fill import fill
 from mmimg2vec.datasets.shapes import ShapesOptions, write_shapes
+from mmimg2vec.engine.backbone_settings import take_backbone_settings
 from mmimg2vec.engine.command_line import build_runner
+from mmimg2vec.errors import UserError
 
 # Beside the first of each kind: patches resized from 14 to 16, and a fine-tuning with a loss and a mixing of its own.
 FURTHER = (
@@ -33,14 +38,17 @@ def one_of_each_kind(files):
     """The first file of each task, family and set of options, and those of FURTHER."""
     kinds = {}
     for file in files:
-        name = parse_benchmark(file.stem)
-        kinds.setdefault((name.method, name.task, name.options), file)
+        name = parse_name(file.stem)
+        kinds.setdefault((name.method, name.head, name.words), file)
     return [file for file in files if file in kinds.values() or file.stem in FURTHER]
 
 
 CONFIGS = [file for file in find_configs(ROOT) if 'benchmarks' in file.parts]
-TRAINED = one_of_each_kind([f for f in CONFIGS if not f.stem.endswith(('-ms', '-knn_in1k'))])
-TESTED = one_of_each_kind([f for f in CONFIGS if f.stem.endswith('-ms')])
+TRAINED = one_of_each_kind([f for f in CONFIGS if not f.stem.endswith('-knn_in1k')])
+UPERNET = next(f for f in CONFIGS if f.stem.startswith('upernet_vit-small'))
+MASK_RCNN = next(f for f in CONFIGS if f.stem.startswith('mask-rcnn_vitdet-small-p16-sfp_8xb2'))
+LINEAR = next(f for f in CONFIGS if f.stem.startswith('vit-small-p16_8xb2048-linear'))
+KNN = next(f for f in CONFIGS if f.stem.endswith('-knn_in1k'))
 # Entries of a pre-trained backbone that have no place downstream: ViTDet has no class token, and where all outputs have a
 # norm of their own, the final one is left out.
 WITHOUT = {
@@ -78,9 +86,9 @@ def record_start(runner):
 
 @pytest.mark.parametrize('file', TRAINED, ids=lambda file: file.stem)
 def test_one_step(file, tiny, tmp_path):
-    name = parse_benchmark(file.stem)
-    pytest.importorskip({None: 'mmpretrain', 'upernet': 'mmseg'}.get(name.task, 'mmdet'))
-    attentive = 'attentive' in name.options
+    name = parse_name(file.stem)
+    pytest.importorskip({None: 'mmpretrain', 'upernet': 'mmseg'}.get(name.head, 'mmdet'))
+    attentive = 'attentive' in name.words
     # Of two images, the probe's batch norm leaves the signs alone; and SGD's steps of 1e-4 would be lost in rounding.
     images = 6 if attentive else 2
     cfg = shrink_benchmark(Config.fromfile(file), tiny, tmp_path, images)
@@ -106,20 +114,27 @@ def test_one_step(file, tiny, tmp_path):
     # A batch norm takes the bias before it out again.
     still = {'neck.attention.proj.bias'} if attentive else set()
     assert moved | still == trained
-    frozen = attentive or 'linear' in name.options
+    frozen = attentive or 'linear' in name.words
     assert any(k.startswith('backbone.') for k in moved) != frozen
     # The learning rate follows the real batch, some images of one process.
     group = max(runner.optim_wrapper.optimizer.param_groups, key=lambda group: group['initial_lr'])
     assert math.isclose(group['initial_lr'], rate * images / (name.gpus * name.batch), rel_tol=1e-6)
-    metric = METRICS.get(name.task, 'coco/segm_mAP')
+    metric = METRICS.get(name.head, 'coco/segm_mAP')
     assert math.isfinite(runner.message_hub.get_scalar(f'val/{metric}').current())
     assert list(tmp_path.glob('epoch_1.pth' if name.by_epoch else 'iter_1.pth'))
 
 
-@pytest.mark.parametrize('file', TESTED, ids=lambda file: file.stem)
-def test_several_sizes(file, tiny, tmp_path):
+def test_several_sizes(tiny, tmp_path, monkeypatch):
+    """``tools/test.py --tta`` on a checkpoint: six sizes of the image, as it is and flipped."""
     pytest.importorskip('mmseg')
-    cfg = shrink_benchmark(Config.fromfile(file), tiny, tmp_path)
+    tool = load_tool('test')
+    cfg = shrink_benchmark(Config.fromfile(UPERNET), tiny, tmp_path)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        torch.save({'state_dict': MODELS.build(cfg.model).state_dict()}, tmp_path / 'trained.pth')
+    monkeypatch.setattr('sys.argv', ['test.py', str(UPERNET), str(tmp_path / 'trained.pth'), '--tta'])
+    args = tool.parse_arguments()
+    args.work_dir = cfg.work_dir
+    tool.apply_arguments(cfg, args)
     runner = build_runner(cfg)
     predicted = []
     forward = runner.model.module.predict
@@ -129,6 +144,65 @@ def test_several_sizes(file, tiny, tmp_path):
     assert math.isfinite(runner.test()['mIoU'])
     sides = [int(SIDE * ratio) for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)]
     assert sorted(predicted) == sorted([(side, side) for side in sides] * 2)  # as it is, and flipped
+
+
+def test_several_sizes_of_a_config_without_them():
+    with pytest.raises(UserError, match=r'--tta: .* has no tta_model and tta_pipeline'):
+        load_tool('test').augment_test(Config.fromfile(LINEAR), 'c.py')
+
+
+SMALL_H12 = dict(embed_dims=384, num_layers=12, num_heads=12, feedforward_channels=1536)
+
+
+class TestBackboneSettings:
+    """Heads and LayerScale are the file's; of a kNN config the whole architecture."""
+
+    def file(self, folder, scales=True, described=True, **changes):
+        """Tensors enough to be recognized, and the config that a pre-training run writes beside them."""
+        arch = {**SMALL_H12, **changes}
+        text = f"model = dict(backbone=dict(type='mmimg2vec.MaskedVisionTransformer', arch=dict({arch})))"
+        with torch.device('meta'):
+            kwargs = dict(arch=arch, img_size=32, patch_size=16, layer_scale_init_value=0.1 if scales else 0.0)
+            names = VisionTransformer(**kwargs).state_dict()
+        state = {f'backbone.{name}': torch.zeros(1).expand(value.shape) for name, value in names.items()}
+        torch.save({'state_dict': state, 'meta': {'config': text} if described else {}}, folder / 'backbone.pth')
+        return str(folder / 'backbone.pth')
+
+    @pytest.mark.parametrize('file', [LINEAR, MASK_RCNN, UPERNET], ids=lambda file: file.stem.split('_')[0])
+    def test_of_cae_v2(self, file, tmp_path, capsys):
+        cfg = Config.fromfile(file)
+        cfg.model.backbone.init_cfg.checkpoint = self.file(tmp_path)
+        take_backbone_settings(cfg)
+        assert cfg.model.backbone.arch == SMALL_H12 and cfg.model.backbone.layer_scale_init_value > 0
+        assert 'layer_scale_init_value=1e-05, arch=' in capsys.readouterr().err
+
+    def test_what_agrees_stays(self, tmp_path, capsys):
+        cfg = Config.fromfile(LINEAR)
+        before = cfg.to_dict()
+        cfg.model.backbone.init_cfg.checkpoint = self.file(tmp_path, scales=False, num_heads=6)
+        take_backbone_settings(cfg)
+        cfg.model.backbone.init_cfg.checkpoint = before['model']['backbone']['init_cfg']['checkpoint']
+        assert cfg.to_dict() == before and not capsys.readouterr().err
+
+    def test_bare_weights_do_not_tell_the_heads(self, tmp_path):
+        cfg = Config.fromfile(LINEAR)
+        cfg.model.backbone.init_cfg.checkpoint = self.file(tmp_path, described=False)
+        take_backbone_settings(cfg)
+        assert cfg.model.backbone.arch == 'deit-small' and cfg.model.backbone.layer_scale_init_value > 0
+
+    def test_another_width_is_left_to_the_loader(self, tmp_path):
+        cfg = Config.fromfile(LINEAR)
+        cfg.model.backbone.init_cfg.checkpoint = self.file(tmp_path, embed_dims=192, feedforward_channels=768)
+        take_backbone_settings(cfg)
+        assert cfg.model.backbone.arch == 'deit-small'
+
+    def test_knn_takes_all(self, tmp_path):
+        cfg = Config.fromfile(KNN)
+        cfg.model.backbone.init_cfg.checkpoint = self.file(tmp_path, num_layers=3)
+        take_backbone_settings(cfg)
+        backbone = cfg.model.backbone
+        assert backbone.arch == {**SMALL_H12, 'num_layers': 3}
+        assert (backbone.patch_size, backbone.img_size, backbone.out_type) == (16, 224, 'raw')
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from tool_scripts import load_tool
 from mmimg2vec.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = ROOT / 'configs/img2vec/benchmarks/classification/vit-base-p16_8xb128-knn_in1k.py'
+CONFIG = ROOT / 'configs/benchmarks/classification/vit_8xb128-knn_in1k.py'
 ARCH = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=24)
 CLASSES = ('dark', 'bright')
 
@@ -92,9 +92,22 @@ def test_random_weights(config, tmp_path, monkeypatch):
 
 
 def test_a_checkpoint_that_leaves_something_random(config, tmp_path, monkeypatch):
+    damaged = write_backbone(tmp_path / 'damaged.pth')
+    state = torch.load(damaged)['state_dict']
+    del state['backbone.layers.1.ln1.weight']
+    torch.save({'state_dict': state}, damaged)
+    with pytest.raises(UserError, match=r'damaged\.pth'):
+        run_tool(monkeypatch, config, damaged)
+
+
+def test_the_architecture_is_the_files(config, tmp_path, monkeypatch, capsys):
     shallow = write_backbone(tmp_path / 'shallow.pth', num_layers=1)
-    with pytest.raises(UserError, match=r'shallow\.pth'):
-        run_tool(monkeypatch, config, shallow)
+    run_tool(monkeypatch, config, shallow)
+    assert "'num_layers': 1" in capsys.readouterr().err
+    assert 'knn' in json.loads((tmp_path / 'run' / 'results.json').read_text())
+    wide = write_backbone(tmp_path / 'wide.pth', embed_dims=48)
+    with pytest.raises(UserError, match=r'is 48 wide, not 24: add --cfg-options model\.backbone\.arch=NAME'):
+        run_tool(monkeypatch, config, wide)
 
 
 def test_a_config_without_knn(monkeypatch):
