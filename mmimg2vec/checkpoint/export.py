@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -110,7 +109,8 @@ def import_backbone(
     weights = {name: tensor for name, tensor in weights.items() if not name.startswith('head.')}
     metadata = read_metadata(source) if metadata_path(source).is_file() else {}
     state = LAYOUTS[layout].to_ours(weights)
-    architecture = read_architecture(state, _config(metadata), str(source), arch, num_heads)
+    config = network.config(metadata['kwargs']) if metadata.get('layout') == layout else {}
+    architecture = read_architecture(state, config, str(source), arch, num_heads)
     kwargs = architecture.mmpretrain_kwargs()
     parity = compare(
         partial(vit_features, build_vit(kwargs, state, str(source))),
@@ -186,12 +186,3 @@ def _resized(architecture: Architecture, img_size: tuple[int, int]) -> Architect
             f'{architecture.patch_size[1]}'
         )
     return dataclasses.replace(architecture, img_size=img_size)
-
-
-def _config(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a backbone's config that tensors do not tell, from the file that an export left."""
-    if metadata.get('layout') != 'timm':
-        return {}
-    kwargs = metadata['kwargs']
-    arch = {'embed_dims': kwargs['embed_dim'], 'num_layers': kwargs['depth'], 'num_heads': kwargs['num_heads']}
-    return {'arch': arch, 'img_size': kwargs['img_size']}

@@ -5,8 +5,11 @@ import pytest
 import torch
 from mmpretrain.models.backbones import ResNet, VisionTransformer
 
+from mmimg2vec.checkpoint.export import export_backbone
 from mmimg2vec.checkpoint.fill import fill
 from mmimg2vec.errors import UserError
+from mmimg2vec.inference.model import fill_trained
+from mmimg2vec.models import BackboneTargetGenerator, MaskedVisionTransformer
 from mmimg2vec.models.backbones.vitdet import ViTDet
 
 
@@ -180,3 +183,39 @@ def test_files_that_cannot_be_used(file, tmp_path):
     with pytest.raises(UserError, match=r'model.backbone cannot take up .*with_cls_token'):
         module = vit(img_size=64, with_cls_token=False, out_type='featmap')
         report_on(module, file, 'backbone.')
+
+
+def as_teacher(file):
+    generator = BackboneTargetGenerator(str(file))
+    generator.connect((8, 8), 3, None, None)
+    generator.describe((32, 32))
+    generator.load()
+
+
+def as_start(file):
+    settings = dict(arch=downstream.ARCH, img_size=32, patch_size=8)
+    init_cfg = dict(type='Pretrained', checkpoint=str(file))
+    MaskedVisionTransformer(**settings, init_cfg=init_cfg).init_weights()
+
+
+def as_trained(file):
+    fill_trained(torch.nn.ModuleDict(dict(backbone=vit())), str(file))
+
+
+def as_export(file):
+    export_backbone(file, file.parent / 'out.pth', 'mmpretrain')
+
+
+@pytest.mark.parametrize('door', [as_teacher, as_start, as_trained, as_export])
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), None])
+def test_values_that_are_not_finite_are_refused_at_every_door(file, door, value):
+    backbone = dict(type='mmpretrain.VisionTransformer', arch=downstream.ARCH, img_size=32, patch_size=8)
+    content = downstream.weights(file)
+    if value is not None:
+        content['backbone.layers.1.ln1.weight'][3] = value
+    torch.save({'state_dict': content, 'meta': {'config': f'model = {dict(backbone=backbone)!r}'}}, file)
+    if value is None:
+        door(file)
+        return
+    with pytest.raises(UserError, match=r'not finite \(.*layers\.1\.ln1\.weight\)'):
+        door(file)

@@ -17,6 +17,7 @@ class Network:
 
     Attributes:
         kwargs: Its arguments.
+        config: Of such arguments, what tensors do not tell, as arguments of mmpretrain's.
         build: Arguments, weights in its names and the source for errors -> network, filled, in eval mode.
         features: Network and images ``(B, C, H, W)`` -> all tokens after the last block ``(B, L, C)``, or the
             normalized mean ``(B, C)``.
@@ -26,6 +27,7 @@ class Network:
     """
 
     kwargs: Callable[[Architecture], dict[str, Any]]
+    config: Callable[[Mapping[str, Any]], dict[str, Any]]
     build: Callable[[Mapping[str, Any], Mapping[str, Tensor], str], nn.Module]
     features: Callable[[Any, Tensor], Tensor]
     model_name: Callable[[Architecture], str | None]

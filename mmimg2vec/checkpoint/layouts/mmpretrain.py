@@ -18,6 +18,7 @@ def _unchanged(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 _NETWORK = Network(
     kwargs=Architecture.mmpretrain_kwargs,
+    config=dict,
     build=build_vit,
     features=vit_features,
     model_name=lambda architecture: None,

@@ -110,6 +110,12 @@ def timm_kwargs(architecture: Architecture) -> dict[str, Any]:
     return kwargs
 
 
+def mmpretrain_config(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """What the tensors do not tell, from the arguments that :func:`timm_kwargs` gave, as mmpretrain's."""
+    arch = {'embed_dims': kwargs['embed_dim'], 'num_layers': kwargs['depth'], 'num_heads': kwargs['num_heads']}
+    return {'arch': arch, 'img_size': kwargs['img_size']}
+
+
 def timm_model_name(architecture: Architecture) -> str | None:
     """Name in timm of this very model, such as ``vit_base_patch16_224``, or None."""
     timm = require('timm', "timm's layout")
@@ -161,6 +167,7 @@ TIMM = Layout(
     whose='timm',
     network=Network(
         kwargs=timm_kwargs,
+        config=mmpretrain_config,
         build=build_timm,
         features=timm_features,
         model_name=timm_model_name,
