@@ -65,7 +65,11 @@ def write_report(chain: Chain) -> None:
 
 
 def main() -> None:
-    """Check, run, report."""
+    """Check, run, report.
+
+    Raises:
+        UserError: A stage failed, or something that one needs is not there.
+    """
     args = parse_arguments()
     start = time.monotonic()
     silence_mmengine()

@@ -35,7 +35,11 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run what is missing, and print the table of all."""
+    """Run what is missing, and print the table of all.
+
+    Raises:
+        UserError: Something that a stage needs is not there, or a stage failed.
+    """
     args = parse_arguments()
     silence_mmengine()
     out = args.out or Path('work_dirs/experiment', Path(args.chain).stem)

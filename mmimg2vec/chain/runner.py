@@ -198,7 +198,11 @@ def _minutes(seconds: float) -> str:
 
 @contextlib.contextmanager
 def _lock(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a folder; the system ends it with this process, however that ends."""
+    """Keep other processes out of a folder; the system ends it with this process, however that ends.
+
+    Raises:
+        UserError: Another process holds the folder.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     try:
         lock = filelock.FileLock(folder / '.lock', timeout=0).acquire()

@@ -125,7 +125,11 @@ def _load(
     name: str,
     where: str,
 ) -> tuple[set[str], dict[str, tuple[tuple[int, ...], tuple[int, ...]]]]:
-    """Fill what fits; return the names that stay, and the shapes (in the file, in the module) that do not fit."""
+    """Fill what fits; return the names that stay, and the shapes (in the file, in the module) that do not fit.
+
+    Raises:
+        UserError: The module takes nothing of it up, for another reason than a shape.
+    """
     selected, shapes = dict(selected), {}
     while True:
         try:

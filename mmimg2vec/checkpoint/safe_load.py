@@ -59,6 +59,9 @@ def _refuse_programs(source: str | Path | bytes, name: str) -> None:
 
     A TorchScript archive goes to ``torch.jit.load``, which brings its own code (CVE-2025-32434), and the members of a
     tar archive, the format of 2016, are written to the disk.
+
+    Raises:
+        UserError: The file is one of the two.
     """
     file = io.BytesIO(source) if isinstance(source, bytes) else open(source, 'rb')  # noqa: SIM115
     with file:

@@ -101,7 +101,11 @@ def load_from_ceph(filename: str, map_location: Any = None, backend: str = 'petr
 
 
 def load_from_elsewhere(filename: str, map_location: Any = None) -> Any:
-    """Refuse a scheme that has no safe loader."""
+    """Refuse a scheme that has no safe loader.
+
+    Raises:
+        UserError: Always.
+    """
     raise UserError(f'{filename} cannot be loaded safely: download it and name the local file')
 
 

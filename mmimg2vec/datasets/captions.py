@@ -35,7 +35,11 @@ class CaptionDataset(CustomDataset):
         super().__init__(**kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """List the images with their labels and captions."""
+        """List the images with their labels and captions.
+
+        Raises:
+            DataError: An image has no caption, or one of a word outside the vocabulary.
+        """
         path = osp.join(osp.expanduser(self.data_root or ''), self.caption_file)
         captions = _read(path)
         samples = super().load_data_list()

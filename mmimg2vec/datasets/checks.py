@@ -67,7 +67,7 @@ def check_classes(datasets: Mapping[str, Any], heads: Mapping[str, int]) -> None
     Raises:
         UserError: They are not.
     """
-    lists = {}
+    lists: dict[tuple[str, ...], str] = {}  # classes -> the first dataset that has them
     for where, dataset in datasets.items() if heads else ():
         for base in base_datasets(dataset):
             classes = _classes(base)

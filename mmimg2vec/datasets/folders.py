@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os.path as osp
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ def build_dataset(dataset: Any, registry: Registry, config_key: str) -> Any:
 
     Raises:
         UserError: Its folder or annotation file is missing or empty, or its folders do not match its classes.
+        ValueError: The dataset raised it, for a reason of its own.
+        RuntimeError: Likewise.
+        AssertionError: Likewise.
     """
     if not isinstance(dataset, dict):
         return dataset
@@ -53,7 +57,7 @@ def build_dataset(dataset: Any, registry: Registry, config_key: str) -> Any:
     return built
 
 
-def check_data_paths(dataset: dict, config_key: str) -> None:
+def check_data_paths(dataset: Mapping, config_key: str) -> None:
     """Check that the local folders and the annotation file that a dataset config names exist.
 
     Args:
@@ -82,7 +86,7 @@ def check_data_paths(dataset: dict, config_key: str) -> None:
             )
 
 
-def _other_files(dataset: dict, config_key: str) -> str:
+def _other_files(dataset: Mapping, config_key: str) -> str:
     """What a folder without images holds instead, where the dataset looks for some endings only."""
     root = Path(_where(dataset))
     endings = Counter(path.suffix for path in root.rglob('*') if path.is_file() and path.suffix)
@@ -96,7 +100,7 @@ def _cure(config_key: str) -> str:
     return f'set data_root in the config, or pass --cfg-options {config_key}.data_root=FOLDER'
 
 
-def _where(dataset: dict) -> str:
+def _where(dataset: Mapping) -> str:
     prefix = dataset.get('data_prefix') or dataset.get('split') or ''
     if isinstance(prefix, dict):
         prefix = prefix.get('img_path') or prefix.get('img') or ''

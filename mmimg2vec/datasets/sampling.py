@@ -20,7 +20,7 @@ class DrawKey(NamedTuple):
         seed: Seed of the run, the same on every rank.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody asks a key for
     draw: int
     seed: int
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sized
+from typing import Any, cast
 
 from mmengine.dataset import default_collate
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
@@ -121,7 +121,7 @@ class EndlessBatches:
 
     def __init__(self, dataloader: DataLoader) -> None:
         self.dataloader = dataloader
-        self.batches = _LaterBatches(dataloader.batch_sampler)
+        self.batches = _LaterBatches(cast(BatchSampler, dataloader.batch_sampler))
         # DataLoader refuses to have its parts exchanged: it may have handed them on. None of its workers runs yet.
         dataloader.__dict__['batch_sampler'] = self.batches
         self.seek(0)
@@ -136,18 +136,16 @@ class EndlessBatches:
 
     def __next__(self) -> Any:
         """Load the next batch."""
-        if self.iterator is None:
-            self._begin_epoch()
         try:
-            return next(self.iterator)
+            return next(self.iterator or self._begin_epoch())
         except StopIteration:
             self.epoch += 1
-            self._begin_epoch()
-            return next(self.iterator)
+            return next(self._begin_epoch())
 
-    def _begin_epoch(self) -> None:
+    def _begin_epoch(self) -> Iterator:
         self.batches.sampler.set_epoch(self.epoch)
         self.iterator = iter(self.dataloader)  # with several workers this asks for the first batches
+        return self.iterator
 
 
 class _LaterBatches:
@@ -155,7 +153,7 @@ class _LaterBatches:
 
     def __init__(self, batch_sampler: BatchSampler) -> None:
         self.batch_sampler = batch_sampler
-        self.sampler = batch_sampler.sampler
+        self.sampler: Any = batch_sampler.sampler  # has set_epoch
         self.batch_size = batch_sampler.batch_size
         self.start = 0
 
@@ -169,7 +167,11 @@ class _LaterBatches:
 
 
 def _check_alike(samples: list[dict[str, Any]]) -> None:
-    """Samples of other sizes cannot be stacked, and a loader's worker would say so in a stack trace."""
+    """Samples of other sizes cannot be stacked, and a loader's worker would say so in a stack trace.
+
+    Raises:
+        UserError: They differ in size.
+    """
     for key, first in samples[0].items():
         shapes = {tuple(sample[key].shape) for sample in samples if isinstance(first, Tensor)}
         if len(shapes) > 1:
@@ -182,7 +184,8 @@ def _check_alike(samples: list[dict[str, Any]]) -> None:
 
 def _check_fills_a_batch(dataloader: DataLoader) -> None:
     if len(dataloader) == 0:
+        batch_size = cast(BatchSampler, dataloader.batch_sampler).batch_size
         raise UserError(
-            f'{len(dataloader.dataset)} images do not fill one batch of {dataloader.batch_sampler.batch_size} on every '
+            f'{len(cast(Sized, dataloader.dataset))} images do not fill one batch of {batch_size} on every '
             'process: add images, or set a smaller train_dataloader.batch_size'
         )

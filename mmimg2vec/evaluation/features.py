@@ -34,7 +34,9 @@ def extract_features(
         For each pool float32 (N, C) on the CPU, and labels int64 (N,); in the order of the dataset, each sample once.
     """
     module = unwrapped(model)
-    features, labels, indices = {pool: [] for pool in pools}, [], []
+    features: dict[str, list[Tensor]] = {pool: [] for pool in pools}
+    labels: list[Tensor] = []
+    samples: list[int] = []
     with evaluating(module), torch.random.fork_rng(devices=[]), torch.no_grad():
         for batch in dataloader:
             batch = module.data_preprocessor(batch, False)
@@ -44,9 +46,9 @@ def extract_features(
                 features[pool].append(pool_tokens(tokens, pool).float().cpu())
             for sample in batch['data_samples']:
                 labels.append(sample.gt_label.view(-1)[0].cpu())
-                indices.append(sample.sample_idx)
+                samples.append(sample.sample_idx)
     # Ranks repeat samples to have as many as the others: keep the first of each.
-    indices = _gather_rows(torch.tensor(indices, dtype=torch.long))
+    indices = _gather_rows(torch.tensor(samples, dtype=torch.long))
     order = torch.argsort(indices, stable=True)
     order = order[torch.cat([torch.ones(1, dtype=torch.bool), indices[order].diff() > 0])]
     gathered = {pool: _gather_rows(torch.cat(parts))[order] for pool, parts in features.items()}

@@ -32,14 +32,14 @@ def build_labeled_loader(config: Mapping[str, Any], key: str, seed: int | None =
     Raises:
         UserError: A folder is missing or empty.
     """
-    config = copy.deepcopy(dict(config))
+    loader = copy.deepcopy(dict(config))
     # An unreadable image, of `mmimg2vec.LoadImage`, is replaced there instead of ending the run.
-    config['dataset'] = SeededDataset(build_dataset(config['dataset'], DATASETS, f'{key}.dataset'))
-    config.setdefault('sampler', {'type': 'DefaultSampler', 'shuffle': False})
-    config.setdefault('collate_fn', {'type': 'default_collate'})
+    loader['dataset'] = SeededDataset(build_dataset(loader['dataset'], DATASETS, f'{key}.dataset'))
+    loader.setdefault('sampler', {'type': 'DefaultSampler', 'shuffle': False})
+    loader.setdefault('collate_fn', {'type': 'default_collate'})
     # Workers draw seeds when they start: the run that this belongs to goes on as if nothing had happened.
     with torch.random.fork_rng(devices=[]):
-        return Runner.build_dataloader(config, seed=seed)
+        return Runner.build_dataloader(loader, seed=seed)
 
 
 def knn_accuracies(
@@ -62,7 +62,10 @@ def knn_accuracies(
     (voting, voting_labels), (asking, labels) = bank, query
     return {
         pool: knn_accuracy(
-            *(rows.to(device) for rows in (voting[pool], voting_labels, asking[pool], labels)),
+            voting[pool].to(device),
+            voting_labels.to(device),
+            asking[pool].to(device),
+            labels.to(device),
             k=k,
             temperature=temperature,
         )

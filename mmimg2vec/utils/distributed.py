@@ -14,9 +14,12 @@ from mmimg2vec.errors import UserError
 T = TypeVar('T')
 
 
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The model itself, where it is inside DistributedDataParallel or another of mmengine's wrappers."""
-    return model.get_submodule('module') if is_model_wrapper(model) else model
+def unwrapped(model: nn.Module) -> Any:
+    """The model itself, where it is inside DistributedDataParallel or another of mmengine's wrappers.
+
+    Any: its caller knows which methods the model has beside those of ``nn.Module``.
+    """
+    return model.module if is_model_wrapper(model) else model
 
 
 def on_main_process(task: Callable[[], T]) -> T:

@@ -50,7 +50,11 @@ def _show_progress(done: int, total: int) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Write what the command line asks for."""
+    """Write what the command line asks for.
+
+    Raises:
+        UserError: Nothing is asked for, or an option does not fit.
+    """
     install_excepthook()
     args = parse_args(arguments)
     if not (args.out or args.contact_sheet):

@@ -47,7 +47,11 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Convert the file that the command line names, and say what came out."""
+    """Convert the file that the command line names, and say what came out.
+
+    Raises:
+        UserError: The image size does not fit, or the file cannot be converted.
+    """
     args = parse_arguments()
     img_size = None
     if args.img_size is not None:

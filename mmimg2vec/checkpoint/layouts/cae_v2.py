@@ -123,7 +123,11 @@ def _check_direction(content: Mapping[str, Any], source: Names, to: Names) -> No
 
 
 def _check_complete(state: Mapping[str, Tensor]) -> None:
-    """Look for what every encoder has, and every whole model; ``state`` has our names."""
+    """Look for what every encoder has, and every whole model; ``state`` has our names.
+
+    Raises:
+        UserError: A tensor is missing; names the first.
+    """
     wanted = [f'backbone.{name}' for name in _ENCODER]
     if any(name.startswith('neck.') for name in state):
         wanted += ['neck.mask_token', 'neck.norm.weight', 'neck.pred.weight']
@@ -194,7 +198,11 @@ def _part(state: Mapping[str, Any], prefix: str, part: Part) -> dict[str, Tensor
 
 
 def _backbone_config(state: Mapping[str, Tensor], num_heads: int | None) -> dict[str, Any] | None:
-    """What the encoder looks like, from its tensors; None where nobody says how many heads it has."""
+    """What the encoder looks like, from its tensors; None where nobody says how many heads it has.
+
+    Raises:
+        UserError: The width cannot be divided among the heads.
+    """
     projection = state['backbone.patch_embed.projection.weight']
     width, in_channels, patch = projection.shape[:3]
     num_layers = sum(name.endswith('.attn.qkv.weight') for name in state)

@@ -178,7 +178,11 @@ def _position_table(num_patches: int, width: int) -> Tensor | None:
 
 
 def _check_table(state: Mapping[str, Tensor]) -> None:
-    """The neck computes its positions itself, so the checkpoint's have to be those."""
+    """The neck computes its positions itself, so the checkpoint's have to be those.
+
+    Raises:
+        UserError: They are not.
+    """
     table = state.get('rd_pos_embed')
     if table is None:
         return

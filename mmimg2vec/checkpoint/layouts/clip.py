@@ -133,7 +133,11 @@ def _from_transformers(weights: Mapping[str, Tensor], prefix: str) -> dict[str, 
 
 
 def _rename(tower: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """From OpenAI's names, without their prefix, to those of ``mmimg2vec.CLIPVisionTower``."""
+    """From OpenAI's names, without their prefix, to those of ``mmimg2vec.CLIPVisionTower``.
+
+    Raises:
+        UserError: The tower has a tensor that none of ours corresponds to.
+    """
     renamed = {}
     for name, tensor in tower.items():
         block = re.fullmatch(r'transformer\.resblocks\.(\d+)\.(.+)', name)

@@ -19,6 +19,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -109,7 +110,10 @@ def _write_split(root: Path, options: ShapesOptions, split: str, count: int, ste
     annotations = root / 'coco' / 'annotations'
     for folder in (scenes, pictures, maps, annotations, *(crops / name for name in CLASSES)):
         folder.mkdir(parents=True, exist_ok=True)
-    images, instances, captions, words = [], [], [], {}
+    images: list[dict] = []
+    instances: list[dict] = []
+    captions: list[dict] = []
+    words: dict = {}
     for number in range(count):
         scene = draw_scene(options.seed, number + VAL_START * (split == 'val'), options.size)
         seen, stem = visible_objects(scene), f'{number:06d}'
@@ -159,7 +163,11 @@ def _write_split(root: Path, options: ShapesOptions, split: str, count: int, ste
 
 
 def read_options(out: Path) -> dict | None:
-    """The content of ``OUT/shapes.json``, or None where that folder holds no finished Shapes."""
+    """The content of ``OUT/shapes.json``, or None where that folder holds no finished Shapes.
+
+    Raises:
+        UserError: The file is damaged.
+    """
     try:
         return json.loads((out / 'shapes.json').read_text(encoding='utf-8'))
     except (FileNotFoundError, NotADirectoryError):
@@ -190,7 +198,7 @@ def write_shapes(
     """
     options.check()
     out = Path(out).expanduser().resolve()
-    wanted = dict(generator_version=GENERATOR_VERSION, options=asdict(options))
+    wanted: dict[str, Any] = dict(generator_version=GENERATOR_VERSION, options=asdict(options))
     found = read_options(out)
     if found is not None:
         if all(found.get(key) == value for key, value in wanted.items()):

@@ -44,8 +44,8 @@ def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
 
 def draw_color(rng: np.random.Generator, name: str) -> np.ndarray:
     """A color near the named one: float32 (3, 1, 1), BGR in [0, 1]."""
-    hue, saturation, value = COLORS[name]
-    hue = (hue + rng.normal(0, 7)) / 360 % 1.0
+    degrees, saturation, value = COLORS[name]
+    hue = (degrees + rng.normal(0, 7)) / 360 % 1.0
     saturation = min(max(saturation + rng.normal(0, 0.08), 0.0), 1.0)
     value = min(max(value + rng.normal(0, 0.08), 0.2), 1.0)
     red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)

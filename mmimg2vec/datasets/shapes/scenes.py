@@ -110,7 +110,7 @@ def _place(rng: np.random.Generator, radii: list[float], size: int) -> list[tupl
 def _cast_shadow(cover: np.ndarray, radius: float, light: _Light) -> np.ndarray:
     """(N, N) float32 factor by which the object darkens what lies under it."""
     x, y = (-light.reach * radius * part for part in light.toward)
-    moved = cv2.warpAffine(cover, np.float32([[1, 0, x], [0, 1, y]]), cover.shape[::-1])
+    moved = cv2.warpAffine(cover, np.array([[1, 0, x], [0, 1, y]], np.float32), cover.shape[::-1])
     width = 2 * int(0.08 * radius) + 1
     return 1 - light.shadow * cv2.blur(moved, (width, width))
 
@@ -142,7 +142,7 @@ def draw_scene(seed: int, index: int, size: int = 160) -> Scene:
     light = _Light.draw(rng)
     owners = np.full((size, size), -1, np.int16)
     radii = [size * log_uniform(rng, 0.10, 0.21) for _ in range(int(rng.integers(3, 7)))]
-    objects = []
+    objects: list = []
     for radius, (x, y) in zip(radii, _place(rng, radii, size), strict=True):
         class_index = int(rng.integers(len(CLASSES)))
         column, row = int(x), int(y)
@@ -159,7 +159,7 @@ def draw_scene(seed: int, index: int, size: int = 160) -> Scene:
         )
         alpha, below = drawn.cover[window], image[:, rows, columns]
         below *= _cast_shadow(drawn.cover, radius, light)[window]
-        below += alpha * (drawn.paint[(slice(None), *window)] - below)
+        below += alpha * (drawn.paint[:, window[0], window[1]] - below)
         owners[rows, columns][alpha > 0.5] = len(objects)
         area = int((drawn.cover > 0.5).sum())
         across, down, width = rng.random(3).tolist()

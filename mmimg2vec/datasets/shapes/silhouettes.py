@@ -30,7 +30,7 @@ def _polar(radius: Callable[[np.ndarray], np.ndarray], count: int = 72) -> np.nd
 
 
 def _ellipse(cx: float, cy: float, rx: float, ry: float, count: int = 28) -> np.ndarray:
-    return _polar(lambda a: 1.0, count) * (rx, ry) + (cx, cy)
+    return _polar(np.ones_like, count) * (rx, ry) + (cx, cy)
 
 
 def _box(x0: float, y0: float, x1: float, y1: float) -> np.ndarray:

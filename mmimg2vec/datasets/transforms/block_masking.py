@@ -75,10 +75,10 @@ def block_token_mask(
         if 0 < view.size - int(view.sum()) <= missing:
             view[:] = True
             failed = 0
-    mask = mask.ravel()
-    visible = np.flatnonzero(~mask)
-    mask[visible[rng.permutation(len(visible))[:missing]]] = True
-    return mask
+    row = mask.ravel()
+    visible = np.flatnonzero(~row)
+    row[visible[rng.permutation(len(visible))[:missing]]] = True
+    return row
 
 
 @TRANSFORMS.register_module()
@@ -115,7 +115,7 @@ class BlockTokenMask(RandomTokenMask):
                 '(0.3, 3.3)'
             )
         self.min_block = min_block
-        self.aspect = tuple(aspect)
+        self.aspect = (aspect[0], aspect[1])
 
     def transform(self, results: dict) -> dict:
         """Add ``mask`` and ``token_rank`` to the results."""
@@ -127,7 +127,11 @@ class BlockTokenMask(RandomTokenMask):
         return results
 
     def count(self, height: int, width: int) -> tuple[int, int]:
-        """Numbers of patches and of masked patches; as :meth:`RandomTokenMask.count`."""
+        """Numbers of patches and of masked patches; as :meth:`RandomTokenMask.count`.
+
+        Raises:
+            DataError: Fewer patches are masked than the smallest block has.
+        """
         num_tokens, num_masked = super().count(height, width)
         if num_masked < self.min_block:
             raise DataError(

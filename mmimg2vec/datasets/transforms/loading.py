@@ -47,7 +47,11 @@ class LoadImage(LoadImageFromFile):
         self.channels = channels
 
     def transform(self, results: dict) -> dict:
-        """Add ``img`` (H, W, C), ``img_shape`` and ``ori_shape``, both (H, W)."""
+        """Add ``img`` (H, W, C), ``img_shape`` and ``ori_shape``, both (H, W).
+
+        Raises:
+            DataError: The file has another number of channels, or values of another type.
+        """
         path = results['img_path']
         img = self._decode(path, self._read(path))
         found = 1 if img.ndim == 2 else img.shape[-1]

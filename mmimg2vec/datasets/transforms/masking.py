@@ -64,7 +64,11 @@ class RandomTokenMask(BaseTransform):
         return results
 
     def count(self, height: int, width: int) -> tuple[int, int]:
-        """Numbers of patches and of masked patches for an image of ``height`` x ``width`` pixels."""
+        """Numbers of patches and of masked patches for an image of ``height`` x ``width`` pixels.
+
+        Raises:
+            DataError: The image is no whole number of patches, or all or none would be masked.
+        """
         patch_height, patch_width = self.patch_size
         if height % patch_height or width % patch_width:
             raise DataError(

@@ -43,7 +43,7 @@ class TeacherGuardHook(Hook):
         if current != self.loaded:
             raise UserError(
                 f'the teacher has changed since the checkpoint was written (fingerprint {str(current)[:12]}, was '
-                f'{self.loaded[:12]}): restore its weights, or start a new run with load_from instead of resume'
+                f'{str(self.loaded)[:12]}): restore its weights, or start a new run with load_from instead of resume'
             )
 
 

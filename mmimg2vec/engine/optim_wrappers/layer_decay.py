@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from mmengine.logging import print_log
 from mmpretrain.engine.optimizers import LearningRateDecayOptimWrapperConstructor
@@ -92,9 +93,10 @@ def layer_depths(model: nn.Module) -> Callable[[str], tuple[int, int]]:
     Raises:
         UserError: There is none.
     """
-    backbone = unwrapped(getattr(model, 'backbone', None))
+    backbone: Any = getattr(model, 'backbone', None)
+    backbone = unwrapped(backbone)
     prefix = () if backbone is None else ('backbone.',)
-    source = model if backbone is None else backbone
+    source: Any = model if backbone is None else backbone
 
     def depth(name: str) -> tuple[int, int]:
         name = '.'.join(part for part in name.split('.') if part not in _WRAPPERS)

@@ -83,6 +83,10 @@ class MaskedImageModel(BaseSelfSupervisor):
             mask: ``(B, L)`` bool, ``True`` = masked; needed for ``'loss'``.
             num_masked: Masked patches per sample; None reads it from the mask, which waits for the device.
             token_rank: ``(B, L)`` random ranks of the patches; see :meth:`FeatureHead.positions`.
+
+        Raises:
+            ValueError: ``mode`` is another.
+            UserError: There is no mask where one is needed.
         """
         if mode == 'tensor':
             return self.extract_feat(inputs)

@@ -73,7 +73,11 @@ class CAEv2(MaskedImageModel):
 
 
 def _refuse_other_names(state: dict[str, Any], prefix: str) -> None:
-    """Refuse checkpoints whose names are others: mmengine would go on with a warning, from random weights."""
+    """Refuse checkpoints whose names are others: mmengine would go on with a warning, from random weights.
+
+    Raises:
+        UserError: They are others; names the cure.
+    """
     # The authors keep the weights under `model`, which mmengine does not know.
     inner = state.get(f'{prefix}model')
     state = inner if isinstance(inner, Mapping) else state

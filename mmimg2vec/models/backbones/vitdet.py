@@ -207,6 +207,9 @@ def _fit_positions(table: Tensor, class_token: bool, grid: tuple[int, int], mode
     """Position embedding ``(1, L, C)``, that of a class token first where there is one, for ``grid``.
 
     A table of as many patches as ``grid`` has is taken for one of that grid, any other for one of a square grid.
+
+    Raises:
+        UserError: The table is of no square grid.
     """
     length, wanted = table.shape[1], grid[0] * grid[1]
     if not class_token and length != wanted:

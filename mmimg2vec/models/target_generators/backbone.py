@@ -147,7 +147,11 @@ class BackboneTargetGenerator(TargetGenerator):
         self.student_std = torch.ones(in_channels) if std is None else std.flatten()
 
     def describe(self, img_size: tuple[int, int]) -> TargetLayout:
-        """Grid, widths, image size and normalization, worked out without weights; see the base class."""
+        """Grid, widths, image size and normalization, worked out without weights; see the base class.
+
+        Raises:
+            UserError: The teacher has another grid than the student, or does not reach ``output_stride``.
+        """
         self.img_size = tuple(img_size)
         wanted = self._student_grid(*self.img_size)
         # A grid that will be resampled, or dilated, is not reached by another size of the images.

@@ -71,7 +71,11 @@ class TimmTeacher(nn.Module):
         self.known_from = f'timm, {model_name}'
 
     def forward(self, images: Tensor) -> Features:
-        """Features of ``(B, 3, H, W)`` images, normalized as the release wants them."""
+        """Features of ``(B, 3, H, W)`` images, normalized as the release wants them.
+
+        Raises:
+            UserError: No grid of tokens can be made of the output.
+        """
         output = self.network.forward_features(images)
         if output.ndim == 4:
             width = self.network.num_features
