@@ -127,13 +127,13 @@ def peak_memory(step: Callable[[], None]) -> float:
 def profile(model: nn.Module, data: dict, device: torch.device) -> dict[str, float]:
     """Seconds of the parts of a step: forward and backward of encoder and decoder, forward of the teacher."""
     prepared = model.data_preprocessor(data, True)
-    images, mask, hidden = prepared['inputs'], prepared['mask'], prepared['num_masked']
-    positions = model.head.positions(mask, hidden, prepared['token_rank'])
-    latents = model.encode(images, mask, hidden).detach().requires_grad_()
+    images, mask = prepared['inputs'], prepared['mask']
+    positions = model.head.positions(mask)
+    latents = model.encode(images, mask).detach().requires_grad_()
     parts = {
         'teacher': lambda: model.target_generator(images),
-        'encoder': lambda: model.encode(images, mask, hidden).sum().backward(),
-        'decoder': lambda: model.neck(latents, mask, positions, hidden).sum().backward(),
+        'encoder': lambda: model.encode(images, mask).sum().backward(),
+        'decoder': lambda: model.neck(latents, mask, positions).sum().backward(),
     }
     timed = {}
     for name, part in parts.items():

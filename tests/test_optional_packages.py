@@ -39,9 +39,10 @@ model = MODELS.build(dict(
     head=dict(type='mmimg2vec.FeatureHead'),
 ))
 model.init_weights()
+from mmimg2vec.models.utils import TokenMask
 rank = torch.rand(2, 16).argsort(1)
 losses = model(
-    torch.randn(2, 3, 64, 64), mask=rank >= 4, num_masked=12, token_rank=rank, mode='loss'
+    torch.randn(2, 3, 64, 64), mask=TokenMask.checked(rank >= 4, rank), mode='loss'
 )
 total = sum(value for name, value in losses.items() if 'loss' in name)
 total.backward()

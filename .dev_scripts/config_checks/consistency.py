@@ -15,6 +15,7 @@ from config_checks.names import MASKS
 from config_checks.nodes import get, walk
 from mmimg2vec.errors import UserError
 from mmimg2vec.models import MaskedImageModel
+from mmimg2vec.models.utils import TokenMask
 from mmimg2vec.registry import TRANSFORMS
 
 
@@ -76,7 +77,7 @@ def check_shapes(cfg: ConfigDict, model: MaskedImageModel, batch: int = 2) -> li
     problems = _check_pipeline(cfg, (height, width))
     length = rows * columns
     try:
-        tokens, hidden = count_tokens(cfg, (height, width))
+        tokens, masked = count_tokens(cfg, (height, width))
     except UserError as error:
         return [*problems, str(error)]
     if tokens != length:
@@ -84,19 +85,19 @@ def check_shapes(cfg: ConfigDict, model: MaskedImageModel, batch: int = 2) -> li
     channels = model.backbone.patch_embed.projection.in_channels
     with torch.device('meta'), torch.no_grad():
         images = torch.zeros(batch, channels, height, width)
-        mask = torch.zeros(batch, length, dtype=torch.bool)
         rank = torch.zeros(batch, length, dtype=torch.long)
+        mask = TokenMask(torch.zeros(batch, length, dtype=torch.bool), masked, rank)
         target = {
             'tokens': torch.zeros(batch, layout.grid[0] * layout.grid[1], layout.channels),
             'pooled': torch.zeros(batch, layout.pooled_channels),
         }
-        latents = model.encode(images, mask, hidden)
-        positions = model.head.positions(mask, hidden, rank)
+        latents = model.encode(images, mask)
+        positions = model.head.positions(mask)
         try:
-            prediction, losses = model.compare(latents, target, mask, hidden, rank)
+            prediction, losses = model.compare(latents, target, mask)
         except RuntimeError as error:
             return [*problems, f'the parts do not fit one another: {error}']
-    if tuple(latents.shape) != (batch, 1 + length - hidden, model.backbone.embed_dims):
+    if tuple(latents.shape) != (batch, 1 + length - masked, model.backbone.embed_dims):
         problems.append(f'the latents are {tuple(latents.shape)}')
     wanted = (batch, positions.shape[1], layout.channels)
     if tuple(prediction.shape) != wanted:

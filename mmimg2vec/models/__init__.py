@@ -6,7 +6,7 @@ from mmimg2vec.models.backbones import (
     ViTDet,
 )
 from mmimg2vec.models.data_preprocessor import MaskedImagePreprocessor
-from mmimg2vec.models.heads import FeatureHead, TokenAlignmentHead
+from mmimg2vec.models.heads import FeatureHead, TokenAlignmentHead, TokenHead
 from mmimg2vec.models.losses import CosineFeatureLoss, MSEFeatureLoss, SmoothL1FeatureLoss
 from mmimg2vec.models.necks import (
     AttentivePooling,
@@ -15,6 +15,7 @@ from mmimg2vec.models.necks import (
     MultiLevelFusion,
     SelfAttentionDecoder,
     SimpleFeaturePyramid,
+    TokenDecoder,
 )
 from mmimg2vec.models.target_generators import (
     BackboneTargetGenerator,
@@ -53,6 +54,8 @@ __all__ = [
     'TargetGenerator',
     'TimmTeacher',
     'TokenAlignmentHead',
+    'TokenDecoder',
+    'TokenHead',
     'TransformersTeacher',
     'ViTDet',
 ]

@@ -9,7 +9,7 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from mmimg2vec.errors import UserError
-from mmimg2vec.models.utils import count_masked
+from mmimg2vec.models.utils import TokenMask
 from mmimg2vec.registry import MODELS
 
 
@@ -52,20 +52,18 @@ class MaskedImagePreprocessor(BaseDataPreprocessor):
             training: Not used.
 
         Returns:
-            The same keys with normalized float32 ``inputs``, and ``num_masked`` (int) beside ``mask``.
+            Normalized float32 ``inputs``, ``mask`` as a :class:`TokenMask` where there are masks, and the other keys.
 
         Raises:
-            UserError: Masks of another form, with uneven counts or without a masked patch, or images of another number of
-                channels.
+            UserError: As :meth:`TokenMask.checked`, or images of another number of channels.
         """
         data = dict(data)
         if isinstance(data['inputs'], Sequence):
             data['inputs'] = torch.stack(tuple(data['inputs']))
         if 'mask' in data:
             # Before the batch goes to the device: reading a number there would make the host wait.
-            data['num_masked'] = count_masked(data['mask'])
-            if data['num_masked'] == 0:
-                raise UserError('the masks hide no patch: raise the mask_ratio of the mask transform')
+            mask = TokenMask.checked(data['mask'], data.pop('token_rank', None))
+            data['mask'] = mask.to(self.device, self._non_blocking)
         data = self.cast_data(data)
         data['inputs'] = self._normalize(data['inputs'])
         return data

@@ -10,22 +10,32 @@ import torch
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
-from mmimg2vec.models.utils import split_indices
+from mmimg2vec.models.utils import TokenMask
 
 init_default_scope('mmpretrain')
 
 
-def random_mask(batch: int, tokens: int, hidden: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Masks ``(B, L)`` with ``hidden`` patches each, and the ranks that they were drawn from."""
+def random_mask(batch: int, tokens: int, masked: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Masks ``(B, L)`` with ``masked`` patches each, and the ranks that they were drawn from."""
     generator = torch.Generator().manual_seed(seed)
     rank = torch.rand(batch, tokens, generator=generator).argsort(dim=1)
-    return rank >= tokens - hidden, rank
+    return rank >= tokens - masked, rank
+
+
+def random_token_mask(batch: int, tokens: int, masked: int, seed: int = 0) -> TokenMask:
+    """The same as the data preprocessor makes it."""
+    return TokenMask.checked(*random_mask(batch, tokens, masked, seed))
 
 
 def evaluated(module: nn.Module) -> nn.Module:
     """The module in eval mode (mmpretrain's backbones return None from ``eval()``)."""
     module.eval()
     return module
+
+
+def reached(gradient: Tensor | None) -> bool:
+    """Whether a gradient is there and is not zero throughout."""
+    return gradient is not None and bool(gradient.abs().max() > 0)
 
 
 class BackboneContract:
@@ -46,21 +56,21 @@ class BackboneContract:
         return torch.randn(2, self.channels, *self.img_size, generator=torch.Generator().manual_seed(1))
 
     @pytest.fixture()
-    def mask(self) -> Tensor:
+    def mask(self) -> TokenMask:
         tokens = self.img_size[0] // self.patch * (self.img_size[1] // self.patch)
-        return random_mask(2, tokens, tokens // 2)[0]
+        return random_token_mask(2, tokens, tokens // 2)
 
-    def test_hidden_pixels_change_nothing(self, images, mask):
+    def test_masked_pixels_change_nothing(self, images, mask):
         backbone = evaluated(self.build())
-        before = backbone(images, mask, int(mask[0].sum()))[-1]
+        before = backbone(images, mask)[-1]
         grid = (self.img_size[0] // self.patch, self.img_size[1] // self.patch)
-        pixels = mask.view(-1, 1, *grid).repeat_interleave(self.patch, 2)
+        pixels = mask.masked.view(-1, 1, *grid).repeat_interleave(self.patch, 2)
         pixels = pixels.repeat_interleave(self.patch, 3).expand_as(images)
         changed = torch.where(pixels, torch.randn_like(images) * 100, images)
         assert not torch.equal(images, changed)
-        assert torch.equal(before, backbone(changed, mask, int(mask[0].sum()))[-1])
+        assert torch.equal(before, backbone(changed, mask)[-1])
         seen = torch.where(pixels, images, images + 1)
-        assert not torch.allclose(before, backbone(seen, mask, int(mask[0].sum()))[-1])
+        assert not torch.allclose(before, backbone(seen, mask)[-1])
 
     def test_without_a_mask_it_is_the_parent(self, images):
         backbone, parent = evaluated(self.build()), evaluated(self.build_parent())
@@ -75,11 +85,16 @@ class BackboneContract:
 
     def test_visible_tokens_in_raster_order(self, images, mask):
         backbone = evaluated(self.build())
-        hidden = int(mask[0].sum())
-        output = backbone(images, mask, hidden, blocks=(0, backbone.num_layers - 1))
-        visible, _ = split_indices(mask, hidden)
-        assert [x.shape for x in output] == [(2, 1 + visible.shape[1], backbone.embed_dims)] * 2
-        assert torch.equal(backbone(images, mask)[0], output[1])  # the count may be left to the mask
+        output = backbone(images, mask, blocks=(0, backbone.num_layers - 1))
+        assert [x.shape for x in output] == [(2, 1 + mask.num_visible, backbone.embed_dims)] * 2
+        assert torch.equal(backbone(images, mask)[0], output[1])
+
+    def test_nothing_masked_is_the_parents_forward(self, images):
+        backbone = evaluated(self.build())
+        torch.nn.init.normal_(backbone.pos_embed)  # the class token's too
+        tokens = self.img_size[0] // self.patch * (self.img_size[1] // self.patch)
+        (found,) = backbone(images, TokenMask.nothing(2, tokens))
+        torch.testing.assert_close(backbone.norm1(found), backbone(images)[-1])
 
 
 class TargetGeneratorContract:
@@ -161,35 +176,33 @@ class NeckContract:
         neck.init_weights()
         return evaluated(neck)
 
-    def inputs(self, hidden: int = 12) -> tuple[Tensor, Tensor, Tensor]:
-        tokens = self.grid[0] * self.grid[1]
-        mask, _ = random_mask(2, tokens, hidden)
-        latents = torch.randn(2, 1 + tokens - hidden, self.channels)
-        return latents, mask, split_indices(mask, hidden)[1]
+    def inputs(self, masked: int = 12) -> tuple[Tensor, TokenMask, Tensor]:
+        mask = random_token_mask(2, self.grid[0] * self.grid[1], masked)
+        return torch.randn(2, 1 + mask.num_visible, self.channels), mask, mask.masked_index
 
     def test_predictions_follow_the_asked_positions(self, neck):
-        latents, mask, hidden = self.inputs()
-        everything = neck(latents, mask, hidden, 12)
+        latents, mask, masked = self.inputs()
+        everything = neck(latents, mask, masked)
         assert everything.shape == (2, 12, self.out_channels)
-        some = neck(latents, mask, hidden[:, [5, 2]], 12)
+        some = neck(latents, mask, masked[:, [5, 2]])
         torch.testing.assert_close(some, everything[:, [5, 2]], rtol=1e-4, atol=1e-5)
         assert not torch.allclose(everything[:, 0], everything[:, 1])
 
     def test_samples_are_independent(self, neck):
-        latents, mask, hidden = self.inputs()
-        alone = neck(latents[1:], mask[1:], hidden[1:], 12)
-        torch.testing.assert_close(alone, neck(latents, mask, hidden, 12)[1:], rtol=1e-4, atol=1e-5)
+        latents, mask, masked = self.inputs()
+        alone = neck(latents[1:], TokenMask(mask.masked[1:], 12), masked[1:])
+        torch.testing.assert_close(alone, neck(latents, mask, masked)[1:], rtol=1e-4, atol=1e-5)
 
     def test_the_place_of_a_visible_patch_matters(self, neck):
-        latents, mask, hidden = self.inputs()
+        latents, mask, masked = self.inputs()
         moved = latents.clone()
         moved[:, 1], moved[:, 2] = latents[:, 2], latents[:, 1]
-        difference = neck(latents, mask, hidden, 12) - neck(moved, mask, hidden, 12)
+        difference = neck(latents, mask, masked) - neck(moved, mask, masked)
         assert difference.abs().max() > 1e-4
 
     def test_every_parameter_gets_a_gradient(self, neck):
-        latents, mask, hidden = self.inputs()
-        neck(latents.requires_grad_(), mask, hidden, 12).square().sum().backward()
+        latents, mask, masked = self.inputs()
+        neck(latents.requires_grad_(), mask, masked).square().sum().backward()
         assert latents.grad.abs().sum(dim=(0, 2)).min() > 0
         for name, parameter in neck.named_parameters():
-            assert parameter.grad is not None or not parameter.requires_grad, name
+            assert not parameter.requires_grad or reached(parameter.grad), name

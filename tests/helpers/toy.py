@@ -10,6 +10,8 @@ from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from torch import nn
 
+from mmimg2vec.models.utils import TokenMask
+
 PATCH, SIZE, WIDTH = 8, 32, 12
 
 
@@ -18,7 +20,7 @@ class ToyPreprocessor(BaseDataPreprocessor):
         data = self.cast_data(dict(data))
         data['inputs'] = data['inputs'].float() / 255
         if 'mask' in data:
-            data['num_masked'] = int(data['mask'][0].sum())
+            data['mask'] = TokenMask.checked(data['mask'], data.pop('token_rank'))
         return data
 
 
@@ -62,14 +64,14 @@ class ToyPretrainer(BaseModel):
         if mode == 'tensor':
             return self.extract_feat(inputs)
         tokens = self.head(self.backbone(inputs)[0][:, 1:])
-        return dict(loss=(tokens - self.target_generator(inputs))[mask].square().mean())
+        return dict(loss=(tokens - self.target_generator(inputs))[mask.masked].square().mean())
 
-    def predict_features(self, inputs, mask, num_masked, token_rank):
+    def predict_features(self, inputs, mask):
         target = self.target_generator(inputs)
-        positions = mask.nonzero()[:, 1].view(len(mask), num_masked)
+        positions = mask.masked_index
         tokens = self.head(self.backbone(inputs)[0][:, 1:])
         index = positions[..., None].expand(-1, -1, tokens.shape[-1])
-        return dict(positions=positions, prediction=tokens.gather(1, index), target=target, mask=mask)
+        return dict(positions=positions, prediction=tokens.gather(1, index), target=target, mask=mask.masked)
 
 
 def write_images(folder, count=12):

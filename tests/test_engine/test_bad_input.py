@@ -113,7 +113,7 @@ class TestMasks:
     @pytest.mark.parametrize(
         ('options', 'message'),
         [
-            (dict(), 'hide between'),
+            (dict(), 'mask between'),
             (dict(size=(30, 64), hidden=(10, 11)), '"mask" of the training samples differ in size'),
         ],
     )

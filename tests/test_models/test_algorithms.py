@@ -38,10 +38,10 @@ def build(**changes):
     return model
 
 
-def batch(channels: int = 3, hidden: int = 12, seed: int = 0) -> dict:
+def batch(channels: int = 3, masked: int = 12, seed: int = 0) -> dict:
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 256, (4, channels, 64, 64), generator=generator, dtype=torch.uint8)
-    mask, rank = random_mask(4, 16, hidden, seed)
+    mask, rank = random_mask(4, 16, masked, seed)
     return dict(inputs=images, mask=mask, token_rank=rank)
 
 
@@ -111,13 +111,12 @@ def test_backbone_loads_into_the_plain_vision_transformer():
     assert torch.equal(plain(images)[0], model.extract_feat(images)[0])
 
 
-def test_hidden_pixels_reach_the_target_only():
+def test_masked_pixels_reach_the_target_only():
     model = build().eval()
     data = model.data_preprocessor(batch())
-    pixels = data['mask'].view(4, 1, 4, 4).repeat_interleave(16, 2).repeat_interleave(16, 3)
+    pixels = data['mask'].masked.view(4, 1, 4, 4).repeat_interleave(16, 2).repeat_interleave(16, 3)
     changed = torch.where(pixels, data['inputs'] + 1, data['inputs'])
-    args = (data['mask'], data['num_masked'], data['token_rank'])
-    before, after = (model.predict_features(x, *args) for x in (data['inputs'], changed))
+    before, after = (model.predict_features(x, data['mask']) for x in (data['inputs'], changed))
     assert torch.equal(before['prediction'], after['prediction'])
     assert not torch.equal(before['target'], after['target'])
 
@@ -167,7 +166,8 @@ class TestPreprocessor:
         mean, std = torch.tensor([120.0, 115, 100]), torch.tensor([58.0, 57, 57])
         expected = (rgb - mean.view(3, 1, 1)) / std.view(3, 1, 1)
         torch.testing.assert_close(prepared['inputs'], expected)
-        assert prepared['num_masked'] == 12 and isinstance(prepared['num_masked'], int)
+        assert prepared['mask'].num_masked == 12 and torch.equal(prepared['mask'].masked, data['mask'])
+        assert torch.equal(prepared['mask'].rank, data['token_rank']) and 'token_rank' not in prepared
         assert torch.equal(data['inputs'], batch()['inputs'])
 
     def test_first_three_of_more_channels_become_rgb(self):
@@ -179,43 +179,18 @@ class TestPreprocessor:
     def test_uneven_masks(self):
         data = batch()
         data['mask'][1] = ~data['mask'][1]
-        with pytest.raises(UserError, match='hide between 4 and 12 patches'):
+        with pytest.raises(UserError, match='mask between 4 and 12 patches'):
             losses(build(), data)
 
-    def test_masks_without_the_preprocessor(self):
-        model, data = build(), batch()
-        ready = model.data_preprocessor(data)
-        expected = model(**ready, mode='loss')
-        assert torch.equal(
-            model(**{**ready, 'num_masked': None}, mode='loss')['loss_token'],
-            expected['loss_token'],
-        )
-        uneven = ready['mask'].clone()
-        uneven[1] = ~uneven[1]
-        for mask, message in (
-            (uneven, 'hide between 4 and 12 patches'),
-            (ready['mask'][:1], 'for a batch of 4 images'),
-            (
-                ready['mask'].unflatten(1, (4, 4)),
-                r'for a batch of 4 images: it has to be \(images, patches\)',
-            ),
-        ):
-            with pytest.raises(UserError, match=message):
-                model(**{**ready, 'mask': mask}, mode='loss')
-
-    @pytest.mark.parametrize(
-        ('change', 'message'),
-        [
-            (lambda mask: mask[0], r'torch.bool \(16,\); it has to be a bool tensor'),
-            (lambda mask: mask.float(), 'torch.float32'),
-            (lambda mask: mask.numpy(), 'is ndarray; it has to be'),
-            (lambda mask: mask & False, 'the masks hide no patch'),
-        ],
-    )
-    def test_masks_of_another_form(self, change, message):
+    def test_every_image_needs_a_mask(self):
         data = batch()
-        with pytest.raises(UserError, match=message):
-            build().data_preprocessor({**data, 'mask': change(data['mask'])})
+        with pytest.raises(UserError, match='there are 3 masks for a batch of 4 images'):
+            losses(build(), {**data, 'mask': data['mask'][:3], 'token_rank': data['token_rank'][:3]})
+
+    def test_no_masked_patch(self):
+        data = batch()
+        with pytest.raises(UserError, match='the masks leave no patch masked'):
+            build().data_preprocessor({**data, 'mask': data['mask'] & False})
 
     def test_a_file_of_another_model_is_refused(self):
         with pytest.raises(UserError, match=r'holds nothing of this model \(no backbone\., but e\.g\. encoder\.x'):
@@ -277,7 +252,7 @@ def test_every_part_is_registered_under_our_scope():
     import mmimg2vec.models as parts
     from mmimg2vec.registry import MODELS as OURS
 
-    bases = {'MaskedImageModel', 'TargetGenerator'}
+    bases = {'MaskedImageModel', 'TargetGenerator', 'TokenDecoder', 'TokenHead'}
     for name in set(parts.__all__) - bases:
         assert OURS.get(name) is getattr(parts, name), name
         assert issubclass(OURS.get(name), nn.Module)

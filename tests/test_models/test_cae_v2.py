@@ -3,13 +3,13 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from contracts import BackboneContract, NeckContract, random_mask
+from contracts import BackboneContract, NeckContract, random_mask, random_token_mask, reached
 from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.registry import MODELS
 
 from mmimg2vec import UserError
 from mmimg2vec.models import LatentRegressor, MaskedVisionTransformer, TokenAlignmentHead
-from mmimg2vec.models.utils import gather_tokens, split_indices
+from mmimg2vec.models.utils import gather_tokens
 
 ARCH = dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=64)
 CAE_V2 = dict(
@@ -43,10 +43,10 @@ def build(**changes):
     return model
 
 
-def batch(hidden: int = 8, seed: int = 0) -> dict:
+def batch(masked: int = 8, seed: int = 0) -> dict:
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 256, (4, 3, 64, 64), generator=generator, dtype=torch.uint8)
-    mask, rank = random_mask(4, 16, hidden, seed)
+    mask, rank = random_mask(4, 16, masked, seed)
     return dict(inputs=images, mask=mask, token_rank=rank)
 
 
@@ -104,31 +104,29 @@ class TestLatentRegressor(NeckContract):
         )
 
     def test_every_parameter_gets_a_gradient(self, neck):
-        latents, mask, hidden = self.inputs()
-        prediction = neck(latents.requires_grad_(), mask, hidden, 12)
+        latents, mask, masked = self.inputs()
+        prediction = neck(latents.requires_grad_(), mask, masked)
         prediction.square().sum().backward(retain_graph=True)
         # The class token takes no part in the regression.
-        reached = latents.grad.abs().sum(dim=(0, 2))
-        assert reached[0] == 0 and reached[1:].min() > 0
+        influence = latents.grad.abs().sum(dim=(0, 2))
+        assert influence[0] == 0 and influence[1:].min() > 0
         neck.predict_class(latents).square().sum().backward()
         assert latents.grad[:, 0].abs().min() > 0
         for name, parameter in neck.named_parameters():
-            assert parameter.grad is not None, name
+            assert reached(parameter.grad), name
 
     def test_visible_tokens_pass_unchanged(self, neck):
         latents, mask, _ = self.inputs()
-        visible, _ = split_indices(mask, 12)
         by_hand = neck.pred(neck.norm(neck.embed(latents[:, 1:])))
-        torch.testing.assert_close(neck(latents, mask, visible, 12), by_hand)
-        torch.testing.assert_close(neck(latents, mask, visible, 12, regress=False), by_hand)
+        torch.testing.assert_close(neck(latents, mask, mask.visible), by_hand)
+        neck.predict_visible_only()
+        torch.testing.assert_close(neck(latents, mask, mask.visible), by_hand)
 
     def test_all_positions_in_the_order_asked(self, neck):
         latents, mask, _ = self.inputs()
-        raster = torch.arange(mask.shape[1]).expand(2, -1)
-        visible, hidden = split_indices(mask, 12)
-        everything = neck(latents, mask, raster, 12)
-        order = torch.cat((visible, hidden), dim=1)
-        torch.testing.assert_close(neck(latents, mask, order, 12), gather_tokens(everything, order))
+        raster = torch.arange(16).expand(2, -1)
+        everything = neck(latents, mask, raster)
+        torch.testing.assert_close(neck(latents, mask, mask.order), gather_tokens(everything, mask.order))
 
 
 class TestSameWidth(TestLatentRegressor):
@@ -158,9 +156,9 @@ class TestHead:
     @pytest.mark.parametrize('supervision', ['all', 'visible', 'masked'])
     @pytest.mark.parametrize('class_token', [True, False])
     def test_one_mean_over_the_compared_tokens(self, supervision, class_token, target):
-        head = TokenAlignmentHead(4, 8, supervision=supervision, class_token=class_token)
-        mask, _ = random_mask(2, 16, 6)
-        positions = head.positions(mask, 6)
+        head = TokenAlignmentHead(8, 8, supervision=supervision, class_token=class_token)
+        token_mask = random_token_mask(2, 16, 6)
+        mask, positions = token_mask.masked, head.positions(token_mask)
         wanted = {'all': torch.ones_like(mask), 'visible': ~mask, 'masked': mask}[supervision]
         prediction, predicted_class = torch.randn(2, positions.shape[1], 8), torch.randn(2, 8)
         assert (mask.gather(1, positions) & ~wanted.gather(1, positions)).sum() == 0
@@ -180,9 +178,11 @@ class TestHead:
 
     def test_mistakes_are_named(self):
         with pytest.raises(UserError, match="choose one of 'masked', 'visible', 'all'"):
-            TokenAlignmentHead(4, 8, supervision='both')
+            TokenAlignmentHead(8, 8, supervision='both')
         with pytest.raises(UserError, match='gives no feature of the whole image'):
             TokenAlignmentHead(4, 0)
+        with pytest.raises(UserError, match=r'class token is 8 wide and its patches 4; set head\.class_token=False'):
+            TokenAlignmentHead(4, 8)
 
 
 VARIANTS = {
@@ -221,18 +221,33 @@ def test_visible_supervision_neither_runs_nor_trains_the_regressor(monkeypatch):
     assert {name.split('.')[0] for name in frozen} == {'mask_token', 'blocks'}
 
 
-def test_hidden_pixels_reach_the_target_only():
+@pytest.mark.parametrize('supervision', ['visible', 'masked', 'all'])
+def test_pictures_show_what_is_trained(supervision):
+    """Predictions at the compared patches, by what is trained: never by the regressor that visible patches leave out."""
+    model = build(head=dict(supervision=supervision)).eval()
+    data = model.data_preprocessor(batch(masked=5))
+    inputs, mask = data['inputs'], data['mask']
+    shown = model.predict_features(inputs, mask)
+    wanted = {'visible': ~mask.masked, 'masked': mask.masked, 'all': mask.masked | True}[supervision]
+    assert torch.equal(torch.zeros_like(wanted).scatter(1, shown['positions'], True), wanted)
+    compared, _ = model.compare(model.encode(inputs, mask), model.target_generator(inputs), mask)
+    assert torch.equal(shown['prediction'], compared)
+    torch.nn.init.normal_(model.neck.mask_token, std=9.0)
+    again = model.predict_features(inputs, mask)['prediction']
+    assert torch.equal(again, compared) == (supervision == 'visible')
+
+
+def test_masked_pixels_reach_the_target_only():
     model = build().eval()
     data = model.data_preprocessor(batch())
-    pixels = data['mask'].view(4, 1, 4, 4).repeat_interleave(16, 2).repeat_interleave(16, 3)
+    pixels = data['mask'].masked.view(4, 1, 4, 4).repeat_interleave(16, 2).repeat_interleave(16, 3)
     changed = torch.where(pixels, data['inputs'] + 1, data['inputs'])
-    args = (data['mask'], data['num_masked'])
-    before, after = (model.encode(x, *args) for x in (data['inputs'], changed))
+    before, after = (model.encode(x, data['mask']) for x in (data['inputs'], changed))
     assert torch.equal(before, after)
     everywhere = torch.arange(16).expand(4, -1)
-    predictions = [model.neck(x, data['mask'], everywhere, 8) for x in (before, after)]
+    predictions = [model.neck(x, data['mask'], everywhere) for x in (before, after)]
     assert torch.equal(*predictions)
-    pictures = [model.predict_features(x, *args) for x in (data['inputs'], changed)]
+    pictures = [model.predict_features(x, data['mask']) for x in (data['inputs'], changed)]
     assert torch.equal(pictures[0]['prediction'], pictures[1]['prediction'])
     assert not torch.equal(pictures[0]['target'], pictures[1]['target'])
 
@@ -259,14 +274,14 @@ class TestMistakes:
     """One line each, at the latest at the first batch, before anything is updated."""
 
     def test_masks_of_another_size(self):
-        data = {**batch(), 'mask': random_mask(4, 9, 4)[0]}
+        data = dict(zip(('mask', 'token_rank'), random_mask(4, 9, 4), strict=True), inputs=batch()['inputs'])
         with pytest.raises(UserError, match='the masks have 9 tokens and the images 4 x 4'):
             losses(build(), data)
 
     def test_uneven_masks(self):
         data = batch()
         data['mask'][0] = True
-        with pytest.raises(UserError, match='hide between 8 and 16 patches'):
+        with pytest.raises(UserError, match='mask between 8 and 16 patches'):
             losses(build(), data)
 
     def test_parts_of_another_method(self):

@@ -12,7 +12,7 @@ from torch import nn
 
 from mmimg2vec.checkpoint.layouts.cae_v2 import to_authors, to_mmimg2vec
 from mmimg2vec.models.target_generators import TargetGenerator, TargetLayout
-from mmimg2vec.models.utils import split_indices
+from mmimg2vec.models.utils import TokenMask
 
 FOLDERS = [Path(__file__).parents[1] / 'data' / 'golden']
 if os.environ.get('IMG2VEC_GOLDEN'):
@@ -47,8 +47,8 @@ class Golden:
             for kind in ('state/', 'grad/')
         )
         self.arrays = {k: torch.from_numpy(v) for k, v in arrays.items() if '/' not in k}
-        self.mask = self.arrays['mask']
-        self.hidden = int(self.meta['num_masked'])
+        self.mask = TokenMask.checked(self.arrays['mask'])
+        assert self.mask.num_masked == int(self.meta['num_masked'])
         self.model = self.build()
 
     def build(self) -> nn.Module:
@@ -94,7 +94,7 @@ class Golden:
         return model
 
     def loss(self):
-        return self.model(self.arrays['image'], mode='loss', mask=self.mask, num_masked=self.hidden)['loss_token']
+        return self.model(self.arrays['image'], mode='loss', mask=self.mask)['loss_token']
 
 
 @pytest.fixture(scope='module', params=FILES, ids=lambda file: file.stem)
@@ -112,16 +112,15 @@ def test_there_are_files():
 
 def test_encoder(golden):
     with torch.no_grad():
-        latents = golden.model.encode(golden.arrays['image'], golden.mask, golden.hidden)
+        latents = golden.model.encode(golden.arrays['image'], golden.mask)
     close(latents, golden.arrays['encoder_out'])
 
 
-def test_prediction_of_class_visible_and_hidden_tokens(golden):
-    model, mask, hidden = golden.model, golden.mask, golden.hidden
-    positions = torch.cat(split_indices(mask, hidden), dim=1)
+def test_prediction_of_class_visible_and_masked_tokens(golden):
+    model, mask = golden.model, golden.mask
     with torch.no_grad():
-        latents = model.encode(golden.arrays['image'], mask, hidden)
-        patches = model.neck(latents, mask, positions, hidden)
+        latents = model.encode(golden.arrays['image'], mask)
+        patches = model.neck(latents, mask, mask.order)
         class_token = model.neck.predict_class(latents)
     prediction = torch.cat((class_token.unsqueeze(1), patches), dim=1)
     close(F.normalize(prediction, dim=-1), golden.arrays['prediction'])

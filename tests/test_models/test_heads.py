@@ -1,7 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from contracts import random_mask
+from contracts import random_token_mask
 
 from mmimg2vec import UserError
 from mmimg2vec.models import CosineFeatureLoss, FeatureHead, MSEFeatureLoss, SmoothL1FeatureLoss
@@ -46,8 +46,7 @@ class TestFeatureHead:
             FeatureHead(4, 8, loss=dict(type='mmimg2vec.MSEFeatureLoss'), global_weight=0.5),
             self.target(),
         )
-        mask, rank = random_mask(2, 16, 12)
-        positions = head.positions(mask, 12, rank)
+        positions = head.positions(random_token_mask(2, 16, 12))
         prediction, class_token = torch.randn(2, 12, 8, requires_grad=True), torch.randn(2, 4)
         result = head.loss(prediction, positions, class_token, target)
         wanted = gather_tokens(target['tokens'], positions)
@@ -62,8 +61,8 @@ class TestFeatureHead:
     def test_global_term_switched_off(self):
         head = FeatureHead(4, 0, global_weight=0)
         assert not list(head.parameters())
-        mask, rank = random_mask(2, 16, 12)
-        result = head.loss(torch.randn(2, 12, 8), head.positions(mask, 12, rank), torch.randn(2, 4), self.target())
+        positions = head.positions(random_token_mask(2, 16, 12))
+        result = head.loss(torch.randn(2, 12, 8), positions, torch.randn(2, 4), self.target())
         assert 'loss_global' not in result
 
     @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from contracts import TargetGeneratorContract, random_mask
+from contracts import TargetGeneratorContract, random_mask, random_token_mask
 from mmengine.runner.checkpoint import load_state_dict
 from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.models.heads import MAEPretrainHead
@@ -14,6 +14,7 @@ from mmpretrain.registry import MODELS
 from mmimg2vec import UserError
 from mmimg2vec.checkpoint.layouts.mff import to_mmimg2vec, to_mmpretrain
 from mmimg2vec.models import PixelTargetGenerator
+from mmimg2vec.models.utils import TokenMask
 
 ARCH = dict(embed_dims=32, num_layers=4, num_heads=2, feedforward_channels=64)
 BLOCKS = (0, 2, 3)
@@ -102,7 +103,7 @@ def test_loss_and_gradients_are_mmpretrains(fused, norm_pix):
     torch.manual_seed(7)  # the mask that mmpretrain has just drawn
     mask = theirs.backbone(images())[1].bool()
     assert mask.sum(dim=1).tolist() == [48] * 4
-    found = ours(images(), mode='loss', mask=mask, num_masked=48)
+    found = ours(images(), mode='loss', mask=TokenMask.checked(mask))
     torch.testing.assert_close(total(found), wanted['loss'], rtol=1e-5, atol=1e-5)
 
     total(found).backward()
@@ -167,19 +168,21 @@ def test_fused_features_by_name():
         build(fusion=None).extract_fused_feat(images())
 
 
-def test_hidden_pixels_reach_the_target_only():
+def test_masked_pixels_reach_the_target_only():
     model = build().eval()
-    mask, _ = random_mask(4, 64, 48)
+    token_mask = random_token_mask(4, 64, 48)
+    mask = token_mask.masked
     pixels = mask.view(4, 1, 8, 8).repeat_interleave(8, 2).repeat_interleave(8, 3)
     changed = torch.where(pixels, torch.randn(images().shape) * 10, images())
-    before, after = (model.predict_features(x, mask, 48) for x in (images(), changed))
+    before, after = (model.predict_features(x, token_mask) for x in (images(), changed))
     assert torch.equal(before['prediction'], after['prediction'])
     assert not torch.equal(before['target'], after['target'])
     # Of the visible pixels nothing is compared: other ones do not change the target, but the prediction.
-    seen = model.predict_features(torch.where(pixels, images(), images() + 1), mask, 48)
+    seen = model.predict_features(torch.where(pixels, images(), images() + 1), token_mask)
     assert not torch.allclose(before['prediction'], seen['prediction'])
-    hidden = mask.unsqueeze(-1).expand_as(before['target'])
-    assert torch.equal(before['target'][hidden], seen['target'][hidden])
+    masked = mask.unsqueeze(-1).expand_as(before['target'])
+    assert torch.equal(before['target'][masked], seen['target'][masked])
+    assert torch.equal(before['positions'], mask.nonzero()[:, 1].view(4, 48))
 
 
 @pytest.mark.parametrize('fused', [True, False])
@@ -190,7 +193,7 @@ def test_training_lowers_the_loss(fused):
     optimizer = torch.optim.AdamW(trained, lr=3e-3)
     losses = []
     for _ in range(15):
-        losses.append(total(model(images(), mode='loss', mask=mask, num_masked=48)))
+        losses.append(total(model(images(), mode='loss', mask=TokenMask.checked(mask))))
         optimizer.zero_grad()
         losses[-1].backward()
         optimizer.step()
@@ -252,12 +255,12 @@ def test_parts_that_do_not_fit_are_named(changes, message):
 def test_batches_that_do_not_fit_are_named():
     model = build()
     with pytest.raises(UserError, match='masks have 16 tokens and the images 8 x 8 patches'):
-        model(images(), mode='loss', mask=random_mask(4, 16, 12)[0], num_masked=12)
+        model(images(), mode='loss', mask=random_token_mask(4, 16, 12))
     with pytest.raises(UserError, match='images are 32 x 64'):
-        model(images()[:, :, :32], mode='loss', mask=random_mask(4, 32, 24)[0], num_masked=24)
+        model(images()[:, :, :32], mode='loss', mask=random_token_mask(4, 32, 24))
     uneven = random_mask(4, 64, 48)[0]
     uneven[1] = ~uneven[1]
-    with pytest.raises(UserError, match='hide between 16 and 48 patches'):
+    with pytest.raises(UserError, match='mask between 16 and 48 patches'):
         model.data_preprocessor(dict(inputs=images(), mask=uneven))
 
 

@@ -1,39 +1,12 @@
 import pytest
 import torch
-from contracts import random_mask
 from mmpretrain.models.backbones import ResNet
 from torch import nn
 
 from mmimg2vec import UserError
 from mmimg2vec.checkpoint.fill import fill, fingerprint
 from mmimg2vec.models.layers.atrous import dilate_stages
-from mmimg2vec.models.utils import compared_positions, split_indices, token_diversity
-
-
-class TestTokens:
-    def test_split_is_the_mask_in_raster_order(self):
-        mask = torch.tensor([[True, False, True, False], [False, False, True, True]])
-        visible, hidden = split_indices(mask, 2)
-        assert visible.tolist() == [[1, 3], [0, 1]]
-        assert hidden.tolist() == [[0, 2], [2, 3]]
-
-    @pytest.mark.parametrize('supervision', ['masked', 'visible', 'all'])
-    def test_candidates(self, supervision):
-        mask, rank = random_mask(3, 16, 12)
-        positions = compared_positions(mask, 12, supervision, 1.0, rank)
-        expected = {'masked': mask, 'visible': ~mask, 'all': torch.ones_like(mask)}[supervision]
-        chosen = torch.zeros_like(mask).scatter(1, positions, True)
-        assert torch.equal(chosen, expected)
-
-    def test_share_takes_the_lowest_ranks(self):
-        mask, rank = random_mask(3, 16, 12)
-        positions = compared_positions(mask, 12, 'masked', 0.4, rank)
-        assert positions.shape == (3, 5)  # ceil(0.4 * 12)
-        assert mask.gather(1, positions).all()
-        taken = rank.gather(1, positions).max(dim=1).values
-        left_out = rank.masked_fill(~mask, 99).scatter(1, positions, 99).min(dim=1).values
-        assert (taken < left_out).all()
-        assert torch.equal(positions, positions.sort(dim=1).values)
+from mmimg2vec.models.utils import token_diversity
 
 
 class TestDiversity:

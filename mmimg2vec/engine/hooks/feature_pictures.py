@@ -54,8 +54,7 @@ class FeaturePictureHook(Hook):
         # On every rank: the targets' statistics may be gathered from all.
         with evaluating(model), torch.random.fork_rng(devices=[]), torch.no_grad():
             batch = model.data_preprocessor(dict(self.batch), False)
-            keys = ('inputs', 'mask', 'num_masked', 'token_rank')
-            result = model.predict_features(**{key: batch[key] for key in keys})
+            result = model.predict_features(batch['inputs'], batch['mask'])
         if not is_main_process():
             return
         picture = draw_feature_pictures(

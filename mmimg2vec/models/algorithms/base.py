@@ -7,11 +7,13 @@ from typing import Any
 
 import torch
 from mmpretrain.models.selfsup import BaseSelfSupervisor
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmimg2vec.errors import UserError
+from mmimg2vec.models.heads.base import TokenHead
+from mmimg2vec.models.necks.base import TokenDecoder
 from mmimg2vec.models.target_generators.base import TargetGenerator
-from mmimg2vec.models.utils import check_mask, count_masked
+from mmimg2vec.models.utils import TokenMask
 from mmimg2vec.registry import MODELS
 
 # As MAE's official code initializes (arXiv 2111.06377, appendix A.1).
@@ -36,9 +38,16 @@ class MaskedImageModel(BaseSelfSupervisor):
         data_preprocessor: Config of the preprocessor.
         init_cfg: Initialization of the trained parts; MAE's by default.
 
+    Attributes:
+        neck_kind: What the neck has to be.
+        head_kind: What the head has to be.
+
     Raises:
         UserError: Parts that do not fit one another.
     """
+
+    neck_kind: type[TokenDecoder] = TokenDecoder
+    head_kind: type[TokenHead] = TokenHead
 
     def __init__(
         self,
@@ -63,16 +72,17 @@ class MaskedImageModel(BaseSelfSupervisor):
         self.fusion = None if fusion is None else MODELS.build({'embed_dims': dims, **fusion})
         self._check_blocks()
         self.neck = MODELS.build({**sizes, **neck})
-        self.head = MODELS.build({'in_channels': dims, 'pooled_channels': layout.pooled_channels, **head})
+        _check_kind('neck', self.neck, self.neck_kind)
+        class_channels = self.neck.out_channels if self.neck.predicts_class else dims
+        self.head = MODELS.build({'in_channels': class_channels, 'pooled_channels': layout.pooled_channels, **head})
+        _check_kind('head', self.head, self.head_kind)
 
     def forward(
         self,
         inputs: Tensor,
         data_samples: list | None = None,
         mode: str = 'tensor',
-        mask: Tensor | None = None,
-        num_masked: int | None = None,
-        token_rank: Tensor | None = None,
+        mask: TokenMask | None = None,
     ) -> dict[str, Tensor] | tuple[Tensor, ...]:
         """Losses of a masked batch (``mode='loss'``) or the backbone's features of whole images (``'tensor'``).
 
@@ -80,13 +90,11 @@ class MaskedImageModel(BaseSelfSupervisor):
             inputs: ``(B, C, H, W)`` normalized images.
             data_samples: Not used.
             mode: ``'loss'`` or ``'tensor'``.
-            mask: ``(B, L)`` bool, ``True`` = masked; needed for ``'loss'``.
-            num_masked: Masked patches per sample; None reads it from the mask, which waits for the device.
-            token_rank: ``(B, L)`` random ranks of the patches; see :meth:`FeatureHead.positions`.
+            mask: The masks, needed for ``'loss'``; the data preprocessor makes them of the batch.
 
         Raises:
             ValueError: ``mode`` is another.
-            UserError: There is no mask where one is needed.
+            UserError: There are no masks, or images or masks of another size than the model was built for.
         """
         if mode == 'tensor':
             return self.extract_feat(inputs)
@@ -98,16 +106,14 @@ class MaskedImageModel(BaseSelfSupervisor):
                 'mmimg2vec.PackMaskedInputs'
             )
         self.check_inputs(inputs, mask)
-        if num_masked is None or mask.device.type == 'cpu':  # where it costs no wait for a device
-            num_masked = count_masked(mask)
-        return self.loss(inputs, mask, num_masked, token_rank)
+        return self.loss(inputs, mask)
 
-    def check_inputs(self, inputs: Tensor, mask: Tensor) -> None:
+    def check_inputs(self, inputs: Tensor, mask: TokenMask) -> None:
         """Check that images and masks have the sizes that the model was built for.
 
         Args:
             inputs: ``(B, C, H, W)``.
-            mask: ``(B, L)``.
+            mask: Their masks.
 
         Raises:
             UserError: They do not. Neck and head know one grid only: another would go on with wrong positions.
@@ -120,49 +126,47 @@ class MaskedImageModel(BaseSelfSupervisor):
                 'pipeline, or another img_size'
             )
         rows, columns = self.backbone.grid
-        check_mask(mask, len(inputs), (rows, columns))
+        if len(mask) != len(inputs):
+            raise UserError(f'there are {len(mask)} masks for a batch of {len(inputs)} images: each needs one')
+        if mask.num_tokens != rows * columns:
+            raise UserError(
+                f'the masks have {mask.num_tokens} tokens and the images {rows} x {columns} patches: give the mask '
+                "transform the backbone's patch_size"
+            )
 
-    def loss(self, inputs: Tensor, mask: Tensor, num_masked: int, token_rank: Tensor | None) -> dict[str, Tensor]:
+    def loss(self, inputs: Tensor, mask: TokenMask) -> dict[str, Tensor]:
         """Losses of a masked batch, and the shares of the fused blocks to watch; arguments as :meth:`forward`."""
         target = self.target_generator(inputs)
-        latents = self.encode(inputs, mask, num_masked)
-        losses = self.compare(latents, target, mask, num_masked, token_rank)[1]
+        latents = self.encode(inputs, mask)
+        losses = self.compare(latents, target, mask)[1]
         return losses if self.fusion is None else {**losses, **self.fusion.shares()}
 
-    def compare(
-        self,
-        latents: Tensor,
-        target: dict[str, Tensor],
-        mask: Tensor,
-        num_masked: int,
-        token_rank: Tensor | None,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def compare(self, latents: Tensor, target: dict[str, Tensor], mask: TokenMask) -> tuple[Tensor, dict[str, Tensor]]:
         """Predict at the patches that the head asks for, and compare with the target.
 
         Args:
             latents: ``(B, 1 + V, C)`` of :meth:`encode`.
             target: ``tokens`` and ``pooled`` of the target generator.
-            mask: ``(B, L)`` bool, ``True`` = masked.
-            num_masked: Masked patches per sample.
-            token_rank: ``(B, L)`` random ranks of the patches, or None.
+            mask: The masks.
 
         Returns:
             The prediction ``(B, P, C)`` at the patches of ``head.positions``, and the losses.
         """
         check_target(target, mask)
-        positions = self.head.positions(mask, num_masked, token_rank)
-        prediction = self.neck(latents, mask, positions, num_masked)
-        return prediction, self.head.loss(prediction, positions, latents[:, 0], target)
+        positions = self.head.positions(mask)
+        prediction = self.neck(latents, mask, positions)
+        class_token = self.neck.predict_class(latents) if self.neck.predicts_class else latents[:, 0]
+        return prediction, self.head.loss(prediction, positions, class_token, target)
 
     def init_weights(self) -> None:
         """Initialize the trained parts and load the target generator's weights."""
         super().init_weights()
         self.target_generator.load()
 
-    def encode(self, inputs: Tensor, mask: Tensor, num_masked: int) -> Tensor:
+    def encode(self, inputs: Tensor, mask: TokenMask) -> Tensor:
         """Latents of the visible patches, fused and normed: ``(B, 1 + V, C)``, the class token first."""
         blocks = None if self.fusion is None else self.fusion.blocks
-        tokens = self.backbone(inputs, mask, num_masked, blocks)
+        tokens = self.backbone(inputs, mask, blocks)
         latents = tokens[-1] if self.fusion is None else self.fusion(tokens)
         return self.backbone.norm1(latents)
 
@@ -181,23 +185,23 @@ class MaskedImageModel(BaseSelfSupervisor):
             raise UserError('model.fusion is None: there are no fused features; use extract_feat')
         patch = self.backbone.patch_embed.projection.stride
         length = math.prod(-(-s // p) for s, p in zip(inputs.shape[-2:], patch, strict=True))
-        nothing = inputs.new_zeros(len(inputs), length, dtype=torch.bool)
-        return (self.encode(inputs, nothing, 0),)
+        return (self.encode(inputs, TokenMask.nothing(len(inputs), length, inputs.device)),)
 
     @torch.no_grad()
-    def predict_features(
-        self, inputs: Tensor, mask: Tensor, num_masked: int, token_rank: Tensor | None = None
-    ) -> dict[str, Tensor]:
-        """Predictions at every masked patch beside the targets, for pictures.
+    def predict_features(self, inputs: Tensor, mask: TokenMask) -> dict[str, Tensor]:
+        """Predictions beside the targets, for pictures: at every patch of the kind that the head is trained on.
+
+        Args:
+            inputs: ``(B, C, H, W)`` normalized images.
+            mask: Their masks.
 
         Returns:
             ``positions`` ``(B, P)``, ``prediction`` ``(B, P, C)``, ``target`` ``(B, L, C)``, ``mask`` ``(B, L)``.
         """
-        latents = self.encode(inputs, mask, num_masked)
-        positions = mask.int().argsort(dim=1, stable=True)[:, mask.shape[1] - num_masked :]
-        prediction = self.neck(latents, mask, positions, num_masked)
+        positions = self.head.candidates(mask)
+        prediction = self.neck(self.encode(inputs, mask), mask, positions)
         target = self.target_generator(inputs)['tokens']
-        return dict(positions=positions, prediction=prediction, target=target, mask=mask)
+        return dict(positions=positions, prediction=prediction, target=target, mask=mask.masked)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
         # mmengine goes on with a warning where a checkpoint has other names: from random weights.
@@ -240,19 +244,24 @@ class MaskedImageModel(BaseSelfSupervisor):
             )
 
 
-def check_target(target: dict[str, Tensor], mask: Tensor) -> None:
+def _check_kind(name: str, part: nn.Module, kind: type) -> None:
+    if not isinstance(part, kind):
+        raise UserError(f'model.{name} is a {type(part).__name__}; it has to be a mmimg2vec.{kind.__name__}')
+
+
+def check_target(target: dict[str, Tensor], mask: TokenMask) -> None:
     """Check that there is a target token for each patch; more would be compared with the wrong patches in silence.
 
     Args:
         target: ``tokens`` ``(B, L, C)`` among others.
-        mask: ``(B, L)``.
+        mask: The masks.
 
     Raises:
         UserError: There is not.
     """
     count = target['tokens'].shape[1]
-    if count != mask.shape[1]:
+    if count != mask.num_tokens:
         raise UserError(
-            f'the target has {count} tokens per image and the mask {mask.shape[1]} patches: the target generator has to '
+            f'the target has {count} tokens per image and the mask {mask.num_tokens} patches: the target generator has to '
             "bring its tokens onto the student's grid"
         )

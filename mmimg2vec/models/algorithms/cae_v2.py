@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
-
 from mmimg2vec.checkpoint.layouts.first_cae import refuse_first_cae
 from mmimg2vec.errors import UserError
-from mmimg2vec.models.algorithms.base import MaskedImageModel, check_target
+from mmimg2vec.models.algorithms.base import MaskedImageModel
+from mmimg2vec.models.heads.token_alignment_head import TokenAlignmentHead
+from mmimg2vec.models.necks.latent_regressor import LatentRegressor
 from mmimg2vec.registry import MODELS
 
 
@@ -23,7 +23,7 @@ class CAEv2(MaskedImageModel):
                 └─ mask ─► backbone ─► norm ─► latents ─► neck ─► prediction ─► head ─► loss
                                                            └─► class token ──────┘
 
-    Where the head compares visible patches only, the regressor of hidden ones is neither run nor trained.
+    Where the head compares visible patches only, the regressor of masked ones is neither run nor trained.
 
     Args:
         **kwargs: As :class:`MaskedImageModel`; the neck is a ``mmimg2vec.LatentRegressor``, the head a
@@ -33,43 +33,19 @@ class CAEv2(MaskedImageModel):
         UserError: Parts that do not fit one another.
     """
 
+    neck_kind = LatentRegressor
+    head_kind = TokenAlignmentHead
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        for name, part, wanted, method in (
-            ('neck', self.neck, 'LatentRegressor', 'predict_class'),
-            ('head', self.head, 'TokenAlignmentHead', 'class_token'),
-        ):
-            if not hasattr(part, method):
-                raise UserError(f'model.{name} of CAEv2 is a {type(part).__name__}; it has to be a mmimg2vec.{wanted}')
         if not self.backbone.with_cls_token:
             raise UserError('CAEv2 aligns the class token: leave model.backbone.with_cls_token at True')
-        widths = self.head.pooled_channels, self.neck.out_channels
-        if self.head.class_token and widths[0] != widths[1]:
-            raise UserError(
-                f"the target's class token is {widths[0]} wide and its patches {widths[1]}; set head.class_token=False"
-            )
-        self.regresses = self.head.supervision != 'visible'
-        if not self.regresses:
-            self.neck.freeze_regressor()
+        if self.head.supervision == 'visible':
+            self.neck.predict_visible_only()
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
         _refuse_other_names(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
-
-    def compare(
-        self,
-        latents: Tensor,
-        target: dict[str, Tensor],
-        mask: Tensor,
-        num_masked: int,
-        token_rank: Tensor | None,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Predict patches and class token, and compare; as :meth:`MaskedImageModel.compare`."""
-        check_target(target, mask)
-        positions = self.head.positions(mask, num_masked, token_rank)
-        prediction = self.neck(latents, mask, positions, num_masked, self.regresses)
-        class_token = self.neck.predict_class(latents)
-        return prediction, self.head.loss(prediction, positions, class_token, target)
 
 
 def _refuse_other_names(state: dict[str, Any], prefix: str) -> None:

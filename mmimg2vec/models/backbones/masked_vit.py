@@ -12,13 +12,7 @@ from torch import Tensor, nn
 from mmimg2vec.checkpoint.fill import fill
 from mmimg2vec.errors import UserError
 from mmimg2vec.models.layers.query_value_bias import QueryValueBiasLinear
-from mmimg2vec.models.utils import (
-    check_mask,
-    count_masked,
-    gather_tokens,
-    sincos_position_embedding,
-    split_indices,
-)
+from mmimg2vec.models.utils import TokenMask, sincos_position_embedding
 from mmimg2vec.registry import MODELS
 
 
@@ -91,30 +85,24 @@ class MaskedVisionTransformer(VisionTransformer):
     def forward(
         self,
         x: Tensor,
-        mask: Tensor | None = None,
-        num_masked: int | None = None,
+        mask: TokenMask | None = None,
         blocks: Sequence[int] | None = None,
     ) -> tuple[Tensor, ...]:
         """Encode whole images, or the visible patches of masked ones.
 
         Args:
             x: Images ``(B, C, H, W)``.
-            mask: ``(B, L)`` bool, ``True`` = masked, the same count in every sample; None is the parent's forward.
-            num_masked: That count; None reads it from the mask, which waits for the device.
+            mask: Masks over the patches of ``x``; None is the parent's forward.
             blocks: Blocks (from 0) whose tokens are returned in the masked path; None is the last one.
 
         Returns:
             Without a mask what the parent returns. With one, for each of ``blocks`` the class token and the
-            visible patches in raster order ``(B, 1 + L - num_masked, C)``, *before* the final norm.
-
-        Raises:
-            UserError: The mask has another number of tokens than the image.
+            visible patches in raster order ``(B, 1 + V, C)``, *before* the final norm.
         """
         if mask is None:
             return super().forward(x)
-        num_masked = count_masked(mask) if num_masked is None else num_masked
         blocks = (self.num_layers - 1,) if blocks is None else tuple(blocks)
-        x = self._embed_visible(x, mask, num_masked)
+        x = self._embed_visible(x, mask)
         outputs = {}
         for index, layer in enumerate(self.layers[: max(blocks) + 1]):
             x = layer(x)
@@ -127,9 +115,8 @@ class MaskedVisionTransformer(VisionTransformer):
                 raise UserError('key_bias=False of the backbone goes with qkv_bias=True: queries and values have one')
             layer.attn.qkv = QueryValueBiasLinear(self.embed_dims)
 
-    def _embed_visible(self, x: Tensor, mask: Tensor, num_masked: int) -> Tensor:
+    def _embed_visible(self, x: Tensor, mask: TokenMask) -> Tensor:
         x, grid = self.patch_embed(x)
-        check_mask(mask, len(x), grid)
         positions = self.resize_pos_embed(
             self.pos_embed,
             self.patch_resolution,
@@ -137,8 +124,7 @@ class MaskedVisionTransformer(VisionTransformer):
             mode=self.interpolate_mode,
             num_extra_tokens=self.num_extra_tokens,
         )
-        visible, _ = split_indices(mask, num_masked)
-        x = gather_tokens(x + positions[:, self.num_extra_tokens :], visible)
+        x = mask.gather_visible(x + positions[:, self.num_extra_tokens :])
         if self.cls_token is not None:
             class_token = (self.cls_token + positions[:, :1]).expand(len(x), -1, -1)
             x = torch.cat((class_token, x), dim=1)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-import torch.nn.functional as F
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmimg2vec.errors import UserError
-from mmimg2vec.models.utils import SUPERVISIONS, compared_positions, gather_tokens, token_diversity
+from mmimg2vec.models.heads.base import TokenHead
+from mmimg2vec.models.utils import gather_tokens
 from mmimg2vec.registry import MODELS
 
 
 @MODELS.register_module()
-class FeatureHead(BaseModule):
+class FeatureHead(TokenHead):
     """Compares predicted with target tokens at chosen patches, and the class token with the image's feature.
 
     Args:
@@ -44,11 +42,7 @@ class FeatureHead(BaseModule):
         global_loss: dict[str, Any] | None = None,
         init_cfg: dict | list | None = None,
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
-        if supervision not in SUPERVISIONS:
-            raise UserError(f'head.supervision={supervision!r}: choose one of {", ".join(map(repr, SUPERVISIONS))}')
-        if not 0 < share <= 1:
-            raise UserError(f'head.share={share} is out of range: it has to be in (0, 1]')
+        super().__init__(supervision, share, init_cfg)
         if global_weight and not pooled_channels:
             raise UserError(
                 f'head.global_weight={global_weight}, but the target generator gives no feature of the whole image; '
@@ -56,16 +50,10 @@ class FeatureHead(BaseModule):
             )
         loss = dict(type='mmimg2vec.SmoothL1FeatureLoss') if loss is None else loss
         self.loss_module = MODELS.build(loss)
-        self.supervision = supervision
-        self.share = share
         self.global_weight = global_weight
         if global_weight:
             self.global_pred = nn.Linear(in_channels, pooled_channels)
             self.global_loss_module = MODELS.build(loss if global_loss is None else global_loss)
-
-    def positions(self, mask: Tensor, num_masked: int, token_rank: Tensor | None) -> Tensor:
-        """Patches to predict ``(B, P)``; see :func:`~mmimg2vec.models.utils.compared_positions`."""
-        return compared_positions(mask, num_masked, self.supervision, self.share, token_rank)
 
     def loss(
         self,
@@ -74,26 +62,14 @@ class FeatureHead(BaseModule):
         class_token: Tensor,
         target: dict[str, Tensor],
     ) -> dict[str, Tensor]:
-        """Losses, and quantities to watch (no ``loss`` in their name, so that mmengine does not add them).
-
-        Args:
-            prediction: ``(B, P, C)`` predicted tokens.
-            positions: ``(B, P)`` their patches.
-            class_token: ``(B, in_channels)`` latent of the class token.
-            target: ``tokens`` ``(B, L, C)`` and ``pooled`` ``(B, C)`` of the target generator.
+        """Losses and watched quantities; arguments as :meth:`TokenHead.loss`, the class token that of the latents.
 
         Returns:
-            ``loss_token``; ``loss_global`` (weighted) unless switched off; ``target_diversity``,
-            ``prediction_diversity`` and ``prediction_cosine`` (mean cosine of prediction and target).
+            ``loss_token``; ``loss_global`` (weighted) unless switched off; those of :meth:`TokenHead.watched`.
         """
         wanted = gather_tokens(target['tokens'], positions)
         losses = {'loss_token': self.loss_module(prediction, wanted)}
         if self.global_weight:
             pooled = self.global_loss_module(self.global_pred(class_token), target['pooled'])
             losses['loss_global'] = self.global_weight * pooled
-        with torch.no_grad():
-            losses['target_diversity'] = token_diversity(wanted).mean()
-            losses['prediction_diversity'] = token_diversity(prediction).mean()
-            cosine = F.cosine_similarity(prediction.float(), wanted, dim=-1)
-            losses['prediction_cosine'] = cosine.mean()
-        return losses
+        return {**losses, **self.watched(prediction, wanted)}

@@ -1,4 +1,5 @@
 from mmimg2vec.models.necks.attentive_pooling import AttentivePooling
+from mmimg2vec.models.necks.base import TokenDecoder
 from mmimg2vec.models.necks.cross_attention_decoder import CrossAttentionDecoder
 from mmimg2vec.models.necks.fusion import MultiLevelFusion
 from mmimg2vec.models.necks.latent_regressor import LatentRegressor
@@ -12,4 +13,5 @@ __all__ = [
     'MultiLevelFusion',
     'SelfAttentionDecoder',
     'SimpleFeaturePyramid',
+    'TokenDecoder',
 ]

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmimg2vec.models.utils import (
-    check_heads,
-    gather_tokens,
-    sincos_position_embedding,
-    split_indices,
-)
+from mmimg2vec.models.necks.base import TokenDecoder
+from mmimg2vec.models.utils import TokenMask, gather_tokens, sincos_position_embedding
 from mmimg2vec.registry import MODELS
 
 
@@ -52,7 +47,7 @@ class CrossAttentionBlock(nn.Module):
 
 
 @MODELS.register_module()
-class CrossAttentionDecoder(BaseModule):
+class CrossAttentionDecoder(TokenDecoder):
     """Predicts the target features at chosen positions, and computes nothing elsewhere.
 
     ::
@@ -88,9 +83,7 @@ class CrossAttentionDecoder(BaseModule):
         mlp_ratio: float = 4.0,
         init_cfg: dict | list | None = None,
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
-        check_heads(embed_dims, num_heads)
-        self.grid = tuple(grid)
+        super().__init__(in_channels, out_channels, grid, embed_dims, num_heads, init_cfg=init_cfg)
         self.embed = nn.Linear(in_channels, embed_dims)
         self.query_token = nn.Parameter(torch.zeros(1, 1, embed_dims))
         self.register_buffer('position_embedding', sincos_position_embedding(self.grid, embed_dims), persistent=False)
@@ -104,23 +97,12 @@ class CrossAttentionDecoder(BaseModule):
         super().init_weights()
         nn.init.normal_(self.query_token, std=0.02)
 
-    def forward(self, latents: Tensor, mask: Tensor, positions: Tensor, num_masked: int) -> Tensor:
-        """Predict the target features at the given positions.
-
-        Args:
-            latents: ``(B, 1 + V, in_channels)``: class token, visible patches in raster order.
-            mask: ``(B, L)`` bool, ``True`` = masked.
-            positions: ``(B, P)`` raster indices of the patches to predict.
-            num_masked: Masked patches per sample.
-
-        Returns:
-            ``(B, P, out_channels)``.
-        """
+    def forward(self, latents: Tensor, mask: TokenMask, positions: Tensor) -> Tensor:
+        """Predict the target features at the given positions; arguments as :meth:`TokenDecoder.forward`."""
         table = self.position_embedding
-        visible, _ = split_indices(mask, num_masked)
         # The class token's position embedding is zero, so only the patches get one.
         memory = self.embed(latents)
-        where = gather_tokens(table[:, 1:], visible)
+        where = mask.gather_visible(table[:, 1:])
         memory = torch.cat((memory[:, :1], memory[:, 1:] + where), dim=1)
         memory = self.memory_norm(memory)
         x = self.query_token + gather_tokens(table[:, 1:], positions)

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import torch
 from mmcv.cnn.bricks import DropPath
-from mmengine.model import BaseModule
 from mmpretrain.models.utils import LayerScale
 from torch import Tensor, nn
 
 from mmimg2vec.models.layers.cross_attention import EPS, CrossAttention
-from mmimg2vec.models.utils import (
-    check_heads,
-    gather_tokens,
-    sincos_position_embedding,
-    split_indices,
-)
+from mmimg2vec.models.necks.base import TokenDecoder
+from mmimg2vec.models.utils import TokenMask, gather_tokens, sincos_position_embedding
 from mmimg2vec.registry import MODELS
 
 
@@ -70,14 +65,14 @@ class RegressorBlock(CrossAttention):
 
 
 @MODELS.register_module()
-class LatentRegressor(BaseModule):
+class LatentRegressor(TokenDecoder):
     """Predicts target features of masked patches, of visible ones and of the class token (CAE v2, arXiv 2211.09799).
 
     ::
 
         latents (B, 1 + V, in_channels) -> embed ─┬─ class token ───────────────────────────────┐
                                                   ├─ visible (B, V, C) ──────────────┬──────────┤
-        mask_token (B, M, C) ─────────────────────┴─► blocks (+ positions) ─► hidden ┴─ norm ─► pred
+        mask_token (B, M, C) ─────────────────────┴─► blocks (+ positions) ─► masked ┴─ norm ─► pred
 
     One LayerNorm and one linear layer serve all three. The visible tokens are never changed by the blocks, and the
     class token takes no part in them. Exactly the official code; positions are fixed 2-D sine-cosine.
@@ -98,6 +93,8 @@ class LatentRegressor(BaseModule):
         UserError: The width does not divide into the heads.
     """
 
+    predicts_class = True
+
     def __init__(
         self,
         in_channels: int,
@@ -111,10 +108,8 @@ class LatentRegressor(BaseModule):
         layer_scale_init_value: float = 0.1,
         init_cfg: dict | list | None = None,
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
-        check_heads(embed_dims, num_heads)
-        self.grid = tuple(grid)
-        self.out_channels = out_channels
+        super().__init__(in_channels, out_channels, grid, embed_dims, num_heads, init_cfg=init_cfg)
+        self.regresses = True
         if embed_dims == in_channels:
             self.embed = nn.Identity()
         else:
@@ -141,51 +136,34 @@ class LatentRegressor(BaseModule):
         super().init_weights()
         nn.init.normal_(self.mask_token, std=0.02)
 
-    def freeze_regressor(self) -> None:
-        """Take what regresses masked tokens out of training, for a loss on visible tokens alone.
+    def predict_visible_only(self) -> None:
+        """Neither run nor train what regresses masked tokens, for a loss on visible tokens alone.
 
         Parameters that never get a gradient would make DDP wait for it.
         """
+        self.regresses = False
         self.mask_token.requires_grad_(False)
         self.blocks.requires_grad_(False)
 
-    def forward(
-        self,
-        latents: Tensor,
-        mask: Tensor,
-        positions: Tensor,
-        num_masked: int,
-        regress: bool = True,
-    ) -> Tensor:
-        """Predict the target features at the given positions.
+    def forward(self, latents: Tensor, mask: TokenMask, positions: Tensor) -> Tensor:
+        """Predict the target features at the given positions; arguments as :meth:`TokenDecoder.forward`.
 
-        Args:
-            latents: ``(B, 1 + V, in_channels)``: class token, visible patches in raster order.
-            mask: ``(B, L)`` bool, ``True`` = masked.
-            positions: ``(B, P)`` raster indices of the patches to predict.
-            num_masked: Masked patches per sample.
-            regress: False saves the blocks, where none of the positions is hidden.
-
-        Returns:
-            ``(B, P, out_channels)``.
+        After :meth:`predict_visible_only` the positions are those of visible patches.
         """
-        visible_index, masked_index = split_indices(mask, num_masked)
-        order = torch.cat((visible_index, masked_index), dim=1)
         tokens = self.embed(latents[:, 1:])
-        if regress:
-            tokens = torch.cat((tokens, self._regress(tokens, order, masked_index)), dim=1)
-        # Where in [visible, hidden] each asked patch stands.
-        where = order.argsort(dim=1).gather(1, positions)
+        if self.regresses:
+            tokens = torch.cat((tokens, self._regress(tokens, mask)), dim=1)
+        where = mask.restore.gather(1, positions)
         return self.pred(self.norm(gather_tokens(tokens, where)))
 
     def predict_class(self, latents: Tensor) -> Tensor:
         """Predict the target's class token: ``(B, 1 + V, in_channels)`` -> ``(B, out_channels)``."""
         return self.pred(self.norm(self.embed(latents[:, 0])))
 
-    def _regress(self, visible: Tensor, order: Tensor, masked_index: Tensor) -> Tensor:
-        context_place = gather_tokens(self.position_embedding, order)
-        place = context_place[:, visible.shape[1] :]
-        x = self.mask_token.expand(*masked_index.shape, -1)
+    def _regress(self, visible: Tensor, mask: TokenMask) -> Tensor:
+        context_place = gather_tokens(self.position_embedding, mask.order)
+        place = context_place[:, mask.num_visible :]
+        x = self.mask_token.expand(len(mask), mask.num_masked, -1)
         for block in self.blocks:
             x = block(x, visible, place, context_place)
         return x

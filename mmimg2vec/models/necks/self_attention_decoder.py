@@ -6,12 +6,13 @@ import torch
 from mmpretrain.models.necks import MAEPretrainDecoder
 from torch import Tensor
 
-from mmimg2vec.models.utils import check_heads, gather_tokens, sincos_position_embedding
+from mmimg2vec.models.necks.base import TokenDecoder
+from mmimg2vec.models.utils import TokenMask, gather_tokens, sincos_position_embedding
 from mmimg2vec.registry import MODELS
 
 
 @MODELS.register_module()
-class SelfAttentionDecoder(MAEPretrainDecoder):
+class SelfAttentionDecoder(TokenDecoder, MAEPretrainDecoder):
     """``mmpretrain.MAEPretrainDecoder`` behind the project's neck contract.
 
     Mask tokens fill the masked positions and self-attention runs over all tokens; predictions at the asked
@@ -41,9 +42,12 @@ class SelfAttentionDecoder(MAEPretrainDecoder):
         mlp_ratio: float = 4.0,
         init_cfg: dict | list | None = None,
     ) -> None:
-        check_heads(embed_dims, num_heads)
-        self.grid = tuple(grid)
         super().__init__(
+            in_channels,
+            out_channels,
+            grid,
+            embed_dims,
+            num_heads,
             num_patches=grid[0] * grid[1],
             embed_dim=in_channels,
             decoder_embed_dim=embed_dims,
@@ -62,8 +66,6 @@ class SelfAttentionDecoder(MAEPretrainDecoder):
         dims = self.decoder_pos_embed.shape[-1]
         self.decoder_pos_embed.data.copy_(sincos_position_embedding(self.grid, dims))
 
-    def forward(self, latents: Tensor, mask: Tensor, positions: Tensor, num_masked: int) -> Tensor:
-        """Predict the target features at the given positions; arguments as :class:`CrossAttentionDecoder`."""
-        # Where each patch stands in [visible in raster order, hidden in raster order].
-        restore = mask.int().argsort(dim=1, stable=True).argsort(dim=1)
-        return gather_tokens(super().forward(latents, restore), positions)
+    def forward(self, latents: Tensor, mask: TokenMask, positions: Tensor) -> Tensor:
+        """Predict the target features at the given positions; arguments as :meth:`TokenDecoder.forward`."""
+        return gather_tokens(MAEPretrainDecoder.forward(self, latents, mask.restore), positions)

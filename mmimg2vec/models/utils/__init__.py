@@ -1,27 +1,13 @@
 from mmimg2vec.models.utils.diversity import token_diversity
-from mmimg2vec.models.utils.tokens import (
-    SUPERVISIONS,
-    check_heads,
-    check_mask,
-    compared_positions,
-    count_compared,
-    count_masked,
-    gather_tokens,
-    map_to_tokens,
-    sincos_position_embedding,
-    split_indices,
-)
+from mmimg2vec.models.utils.token_mask import SUPERVISIONS, TokenMask, gather_tokens
+from mmimg2vec.models.utils.tokens import check_heads, map_to_tokens, sincos_position_embedding
 
 __all__ = [
     'SUPERVISIONS',
+    'TokenMask',
     'check_heads',
-    'check_mask',
-    'compared_positions',
-    'count_compared',
-    'count_masked',
     'gather_tokens',
     'map_to_tokens',
     'sincos_position_embedding',
-    'split_indices',
     'token_diversity',
 ]
