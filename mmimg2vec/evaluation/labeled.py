@@ -1,4 +1,4 @@
-"""Labelled images that judge frozen features: their loaders, and kNN accuracy for each way of pooling."""
+"""Labeled images that judge frozen features: their loaders, and kNN accuracy for each way of pooling."""
 
 from __future__ import annotations
 

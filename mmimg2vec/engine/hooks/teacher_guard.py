@@ -38,8 +38,9 @@ class TeacherGuardHook(Hook):
         Raises:
             UserError: The checkpoint was trained against another teacher.
         """
-        resumed = runner.iter > 0  # load_from leaves it at zero
-        current = _fingerprint(runner) if resumed and self.loaded else self.loaded
+        if not self.loaded or runner.iter == 0:  # load_from leaves it at zero
+            return
+        current = _fingerprint(runner)
         if current != self.loaded:
             raise UserError(
                 f'the teacher has changed since the checkpoint was written (fingerprint {str(current)[:12]}, was '
