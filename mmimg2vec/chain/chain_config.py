@@ -13,11 +13,11 @@ A chain config is an ordinary mmengine config of plain values::
     ]
 
 ``{pretrain}`` stands for the folder of that stage, and naming it makes the stage wait for it; ``{seed}`` for the seed.
-Values of ``env``, ``options``, ``command`` and ``makes`` may name them. ``jobs`` stages run at the same time. Stages that
-are compared with one another rather than with one of their own from scratch are named in ``differences``, pairs of
-stages: the report then has one line per stage, and one per pair. ``configs/...`` and ``tools/...`` are looked for below
-the current folder, then in the installed package. Nothing is put into a config behind its back: a stage is the command
-that ``--dry-run`` prints.
+Values of ``env``, ``options``, ``command`` and ``makes`` may name them. ``jobs`` stages run at the same time. Stages
+that are compared with one another rather than with one of their own from scratch are named in ``differences``, pairs
+of stages: the report then has one line per stage, and one per pair. ``configs/...`` and ``tools/...`` are looked for
+below the current folder, then in the installed package. Nothing is put into a config behind its back: a stage is the
+command that ``--dry-run`` prints.
 """
 
 from __future__ import annotations

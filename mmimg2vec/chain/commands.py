@@ -33,7 +33,7 @@ class Launch:
 
 
 def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the scripts that run chains: which stages, started by what, and changes of the chain config."""
+    """Add the options of the scripts that run chains: which stages, started by what, changes of the chain config."""
     parser.add_argument('--only', nargs='+', default=[], metavar='STAGE', help='run these stages alone')
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='what starts a stage')
     parser.add_argument('--gpus', type=int, help="processes of each stage in place of the chain config's")

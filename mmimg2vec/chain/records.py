@@ -70,12 +70,12 @@ def write_seconds(folder: Path, seconds: float) -> None:
 
 
 def settings_of(chain: Chain, stage: Stage) -> str:
-    """A digest of all that decides a stage's result: configs, command, environment, seed, and those of what it needs."""
+    """A digest of all that decides a stage's result: configs, command, environment, seed, digests of what it needs."""
     return _digest(chain, stage, {})
 
 
 def _digest(chain: Chain, stage: Stage, known: dict[str, str]) -> str:
-    """See :func:`settings_of`; ``known`` keeps the digests of stages that several need, whose configs are slow to read."""
+    """See ``settings_of``; ``known`` keeps the digests of stages that several need: their configs are slow to read."""
     if stage.name in known:
         return known[stage.name]
     parts: list[Any] = [chain.seed, [_digest(chain, chain[name], known) for name in stage.needs]]

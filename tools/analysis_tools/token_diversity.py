@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Choose a teacher on images of your own: token diversity, effective rank and cost of several, in one table.
 
-    python tools/analysis_tools/token_diversity.py IMAGES... --teachers dino_resnet50 timm:vit_small_patch16_224.dino@FILE
+    python tools/analysis_tools/token_diversity.py IMAGES...
+        --teachers dino_resnet50 timm:vit_small_patch16_224.dino@FILE
 
 A teacher is a config file (with ``target_generator`` or ``model.target_generator``), the name of one in
-``configs/_base_/teachers``, ``timm:NAME``, ``transformers:FOLDER`` or the ``backbone.pth`` of a run; ``@FILE`` behind it
-names other weights, ``@random`` stands for random ones, ``NAME=`` before it is its name in the table. Exit status: 0; 1 where an image or a teacher was skipped; 2 for
-a mistake.
+``configs/_base_/teachers``, ``timm:NAME``, ``transformers:FOLDER`` or the ``backbone.pth`` of a run; ``@FILE`` behind
+it names other weights, ``@random`` stands for random ones, ``NAME=`` before it is its name in the table. Exit status:
+0; 1 where an image or a teacher was skipped; 2 for a mistake.
 """
 
 import argparse
@@ -41,8 +42,8 @@ def parse_arguments() -> argparse.Namespace:
     add(
         '--normalized',
         action='store_true',
-        help="after the config's normalization of targets, as in the log of a training run ('batch' and 'whiten' depend "
-        'on --batch-size)',
+        help="after the config's normalization of targets, as in the log of a training run ('batch' and 'whiten' "
+        'depend on --batch-size)',
     )
     add('--batch-size', type=_positive, default=16, metavar='N', help='%(default)s')
     add('--device', help='cpu, cuda:0, ...; a GPU where there is one')

@@ -3,8 +3,8 @@
 
     python tools/model_converters/cae_v2.py IN OUT --to mmimg2vec|authors [--part encoder] [--num-heads N]
 
-The whole model is one to start from (``load_from``); ``--part encoder`` writes a ``backbone.pth`` that downstream configs
-start from, or the ``encoder.`` of the authors. The way back gives the same tensors again, unused ones included.
+The whole model is one to start from (``load_from``); ``--part encoder`` writes a ``backbone.pth`` that downstream
+configs start from, or the ``encoder.`` of the authors. The way back gives the same tensors again, unused ones included.
 """
 
 import argparse

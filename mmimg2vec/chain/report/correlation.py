@@ -102,7 +102,7 @@ def rank_correlations(outcomes: Sequence[Outcome], measure: str, metric: str) ->
 
 
 def correlation_table(outcomes: Sequence[Outcome]) -> str:
-    """Markdown: teachers, most diverse first, with mean ± standard deviation over the runs; then the rank correlations."""
+    """Markdown: teachers, most diverse first, with mean ± standard deviation over the runs; then rank correlations."""
     names = [outcome.teacher for outcome in outcomes if outcome.measures]
     teachers = sorted(dict.fromkeys(names), key=lambda name: -mean(_values(outcomes, name, 'diversity')))
     heads = ['teacher', *TEACHER_MEASURES.values(), *STUDENT_METRICS.values()]

@@ -17,10 +17,10 @@ LABELS = {PRETRAINED: 'pre-trained', SCRATCH: 'from scratch'}
 
 
 def draw_results(runs: list[list[Comparison]], path: Path) -> Path | None:
-    """Bars of every measure: mean over the runs, each run a dot.
+    """Bars of every metric: mean over the runs, each run a dot.
 
-    Of stages with baselines those measures that have one; without any baseline, the stages beside one another. None where
-    there is nothing to compare.
+    Of stages with baselines those metrics that have one; without any baseline, the stages beside one another. None
+    where there is nothing to compare.
     """
     if all(row.baseline is None for run in runs for row in run):
         return _draw_stages(runs, path)
@@ -55,7 +55,7 @@ def draw_results(runs: list[list[Comparison]], path: Path) -> Path | None:
 
 
 def _draw_stages(runs: list[list[Comparison]], path: Path) -> Path | None:
-    """One panel per measure, one bar per stage."""
+    """One panel per metric, one bar per stage."""
     keys, titles, _ = shared_metrics(runs)
     if not keys:
         return None

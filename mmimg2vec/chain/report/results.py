@@ -98,7 +98,7 @@ def table(runs: list[list[Comparison]], differences: Sequence[tuple[str, str]] =
     Args:
         runs: The comparisons of each run.
         differences: Of ``Chain.differences``. Where there are any, the table has one line per stage and one column per
-            measure, and a second one has the differences.
+            metric, and a second one has the differences.
     """
     if differences:
         return _grid(runs, differences)
@@ -145,8 +145,8 @@ def shared_metrics(
     """Which stages can stand beside one another.
 
     Returns:
-        The measures that more than one stage has; name -> title of those stages; and of each other result of a stage one
-        row, of any run.
+        The metrics that more than one stage has; name -> title of those stages; and of each other result of a stage
+        one row, of any run.
     """
     rows = {(row.stage, row.key): row for run in runs for row in run if row.value is not None}
     count = Counter(key for _, key in rows)
@@ -156,7 +156,7 @@ def shared_metrics(
 
 
 def results_of(runs: list[list[Comparison]], stage: str, key: str) -> dict[int, float]:
-    """Number of the run -> value of a measure of a stage, where there is one."""
+    """Number of the run -> value of a metric of a stage, where there is one."""
     return {
         number: row.value
         for number, run in enumerate(runs)
