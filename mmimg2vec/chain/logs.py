@@ -108,7 +108,7 @@ def curve(records: list[dict[str, Any]], key: str) -> tuple[list[float], list[fl
 
 
 def final_metrics(folder: Path) -> dict[str, float]:
-    """The last results of a stage in percent, by key of ``METRICS`` or of the ``results.json`` of ``tools/probe.py``."""
+    """The last results of a stage in percent, by key of ``METRICS`` or of ``results.json`` (tools/probe.py)."""
     records, results = [*_read_tests(folder), *read_scalars(folder)], {}
     for key, (_, factor) in METRICS.items():
         _, values = curve(records, key)
