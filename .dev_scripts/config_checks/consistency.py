@@ -33,7 +33,7 @@ def check_consistency(cfg: ConfigDict, decay: bool = True) -> list[str]:
 
 
 def build_without_memory(cfg: ConfigDict) -> nn.Module:
-    """Build the model of a config on the meta device, or on the CPU where a part of mmpretrain cannot be built there.
+    """Build the model of a config on the meta device, or on the CPU where one of its parts cannot be.
 
     Raises:
         UserError: A part of the model refuses the config.

@@ -50,7 +50,8 @@ ARCHITECTURES = {
     'tiny-h12': dict(embed_dims=192, num_layers=12, num_heads=12, feedforward_channels=768),
     'small-h12': dict(embed_dims=384, num_layers=12, num_heads=12, feedforward_channels=1536),
 }
-# Learning rate for a batch of 256 images, and masked patches in percent. Short runs on the embedded data have their own.
+# Learning rate for a batch of 256 images, and masked patches in percent. Short runs on the embedded data have their
+# own.
 BASE_LR = {'img2vec': 1.5e-4, 'mff': 1.5e-4, 'cae-v2': 1.5e-3 * 256 / 2048}
 MASKED = {
     ('cae-v2', 'tiny-h12'): 15,

@@ -43,8 +43,8 @@ def check_types(cfg: Any, scope: str | None = None) -> list[str]:
     """Problems of all ``type`` entries of a config.
 
     A name with a scope in front has to exist there, or in mmengine, where registries look next. A name without one
-    has to be of the config's own scope, or to mean the same in every scope, so that it has to be mmengine's. Pre-training
-    configs have no scope of their own here: their parts are built in others too, as backbones and hooks.
+    has to be of the config's own scope, or to mean the same in every scope, so that it has to be mmengine's.
+    Pre-training configs have no scope of their own here: their parts are built in others too, as backbones and hooks.
     """
     problems = []
     scopes = names_by_scope(scope)

@@ -7,13 +7,13 @@ _base_ = ['img2vec_shapes.py']
 
 title = 'From images to classifier, detector and segmenter, by CAE v2'
 introduction = """
-A small vision transformer (ViT) is **pre-trained** by CAE v2: half of an image is hidden from it, and it predicts what a
-*teacher*, a tiny CLIP, sees in the visible and in the hidden parts. Then the same ViT is trained **with labels** for three
-tasks, once starting from the pre-trained weights and once from scratch, for the same number of steps on the same images.
-What pre-training is worth is the difference.
+A small vision transformer (ViT) is **pre-trained** by CAE v2: half of an image is hidden from it, and it predicts what
+a *teacher*, a tiny CLIP, sees in the visible and in the hidden parts. Then the same ViT is trained **with labels** for
+three tasks, once starting from the pre-trained weights and once from scratch, for the same number of steps on the same
+images. What pre-training is worth is the difference.
 
-**The teacher saw captions**: CLIP was trained here on sentences that name what the images show, which the generator of the
-images wrote. So this pre-training has had help from labels of a kind. Its minutes count.
+**The teacher saw captions**: CLIP was trained here on sentences that name what the images show, which the generator of
+the images wrote. So this pre-training has had help from labels of a kind. Its minutes count.
 
 The images are *Shapes*, drawn by this project: scenes of ten kinds of objects, in 1200 training and 300 validation
 pictures. Everything here was trained on this machine, nothing was downloaded.

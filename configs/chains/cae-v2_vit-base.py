@@ -8,11 +8,12 @@ _base_ = ['img2vec_vit-base.py']
 
 title = 'CAE v2 ViT-B/16: ImageNet, COCO, ADE20K'
 introduction = """
-A ViT-B/16 is pre-trained by CAE v2 on the images of ImageNet-1k: it predicts what CLIP, the teacher, sees in them. Then it
-becomes a classifier (ImageNet-1k), a detector (COCO) and a segmenter (ADE20K), each beside the same training from scratch.
+A ViT-B/16 is pre-trained by CAE v2 on the images of ImageNet-1k: it predicts what CLIP, the teacher, sees in them. Then
+it becomes a classifier (ImageNet-1k), a detector (COCO) and a segmenter (ADE20K), each beside the same training from
+scratch.
 
-**The teacher saw captions**: CLIP was trained on images of the web with their captions, so this pre-training has had help from
-text, although no label of ImageNet was used.
+**The teacher saw captions**: CLIP was trained on images of the web with their captions, so this pre-training has had
+help from text, although no label of ImageNet was used.
 """
 work_dir = 'work_dirs/chain/cae-v2_vit-base'
 

@@ -7,8 +7,8 @@ _base_ = ['img2vec_vit-base.py']
 
 title = 'A ViT-B/16 backbone: ImageNet, COCO, ADE20K'
 introduction = """
-A pre-trained ViT-B/16 becomes a classifier (ImageNet-1k), a detector (COCO) and a segmenter (ADE20K), each beside the same
-training from scratch.
+A pre-trained ViT-B/16 becomes a classifier (ImageNet-1k), a detector (COCO) and a segmenter (ADE20K), each beside the
+same training from scratch.
 """
 work_dir = 'work_dirs/chain/downstream_vit-base'
 # The configs read IMG2VEC_BACKBONE themselves.

@@ -1,4 +1,4 @@
-"""The chain of img2vec_shapes.py with four times its pre-training and twice its downstream training: hours on two cores.
+"""The chain of img2vec_shapes.py, four times its pre-training and twice its downstream training: hours on two cores.
 
 ``make experiment ARGS="configs/chains/img2vec_shapes-long.py"`` runs it over several seeds. Not measured yet.
 """

@@ -1,4 +1,4 @@
-"""The chain of img2vec_shapes.py on a sixth of the images: it shows that all of it runs, not what pre-training is worth.
+"""The chain of img2vec_shapes.py on a sixth of the images: it shows that all of it runs, not what it is worth.
 
 ``make demo-quick`` runs it: python tools/chain.py configs/chains/img2vec_shapes-quick.py
 """

@@ -7,9 +7,9 @@ Part of it: ... --only pretrain detect
 
 title = 'Img2Vec ViT-B/16: ImageNet, COCO, ADE20K'
 introduction = """
-A ViT-B/16 is pre-trained by Img2Vec on the images of ImageNet-1k without their labels, with DINO's ResNet-50 as teacher.
-Then it becomes a classifier (ImageNet-1k), a detector (COCO) and a segmenter (ADE20K), each beside the same training from
-scratch.
+A ViT-B/16 is pre-trained by Img2Vec on the images of ImageNet-1k without their labels, with DINO's ResNet-50 as
+teacher. Then it becomes a classifier (ImageNet-1k), a detector (COCO) and a segmenter (ADE20K), each beside the same
+training from scratch.
 """
 work_dir = 'work_dirs/chain/img2vec_vit-base'
 seed = 0

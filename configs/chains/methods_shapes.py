@@ -8,14 +8,14 @@ pre-training N epochs, two or more (name another --out then).
 
 title = 'CAE v2, MFF and MAE: what is supervised, how much is hidden, what fusion adds'
 introduction = """
-The same small vision transformer is pre-trained in seven ways, each on the same images with the same crops, batch and number
-of steps. *CAE v2* predicts what a tiny CLIP, the teacher, sees in the **visible** patches, in the **hidden** ones or in
-**all**, with a quarter, a half or three quarters of the patches hidden. *MAE* predicts masked pixels, and *MFF* does so from
-several blocks of the transformer. Then the frozen features are asked how well they tell ten classes apart; beside them those
-of the two transformers (CAE v2's has LayerScale) with random weights.
+The same small vision transformer is pre-trained in seven ways, each on the same images with the same crops, batch and
+number of steps. *CAE v2* predicts what a tiny CLIP, the teacher, sees in the **visible** patches, in the **hidden**
+ones or in **all**, with a quarter, a half or three quarters of the patches hidden. *MAE* predicts masked pixels, and
+*MFF* does so from several blocks of the transformer. Then the frozen features are asked how well they tell ten classes
+apart; beside them those of the two transformers (CAE v2's has LayerScale) with random weights.
 
-**CLIP saw captions**: it was trained on sentences that name what the images show, which the generator of the images wrote.
-So CAE v2 has had help from labels of a kind, which the other methods have not. CLIP's minutes count.
+**CLIP saw captions**: it was trained on sentences that name what the images show, which the generator of the images
+wrote. So CAE v2 has had help from labels of a kind, which the other methods have not. CLIP's minutes count.
 """
 work_dir = 'work_dirs/methods'
 seed = 0

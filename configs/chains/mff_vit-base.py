@@ -7,9 +7,9 @@ _base_ = ['img2vec_vit-base.py']
 
 title = 'MFF ViT-B/16: ImageNet, COCO, ADE20K'
 introduction = """
-A ViT-B/16 is pre-trained by MFF on the images of ImageNet-1k without their labels: it predicts masked pixels from several of
-its blocks. Then it becomes a classifier (ImageNet-1k), a detector (COCO) and a segmenter (ADE20K), each beside the same
-training from scratch.
+A ViT-B/16 is pre-trained by MFF on the images of ImageNet-1k without their labels: it predicts masked pixels from
+several of its blocks. Then it becomes a classifier (ImageNet-1k), a detector (COCO) and a segmenter (ADE20K), each
+beside the same training from scratch.
 """
 work_dir = 'work_dirs/chain/mff_vit-base'
 

@@ -6,9 +6,9 @@ Measured over several seeds, with the table and the plot of diversity against re
 
 title = 'Does the token diversity of a teacher predict what its student learns?'
 introduction = """
-The same small vision transformer is pre-trained by Img2Vec, for the same steps, on the features of teachers that differ in
-kind and in *token diversity*: how unlike each other the tokens of an image are. Each student is then asked, frozen, what it
-knows: of classes (kNN, linear) and of places (segmentation with a small head).
+The same small vision transformer is pre-trained by Img2Vec, for the same steps, on the features of teachers that differ
+in kind and in *token diversity*: how unlike each other the tokens of an image are. Each student is then asked, frozen,
+what it knows: of classes (kNN, linear) and of places (segmentation with a small head).
 """
 work_dir = 'work_dirs/teachers'
 seed = 0

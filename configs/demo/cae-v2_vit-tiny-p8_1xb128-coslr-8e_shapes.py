@@ -1,7 +1,7 @@
 """CAE v2 on Shapes: a small ViT aligned with the tokens of the demo's CLIP.
 
-The teacher is that of clip_vit-tiny-p8_1xb128-coslr-10e_shapes.py; environment variable IMG2VEC_CLIP names another checkpoint.
-The paper's questions on the command line, the mask being number 3 of the pipeline:
+The teacher is that of clip_vit-tiny-p8_1xb128-coslr-10e_shapes.py; environment variable IMG2VEC_CLIP names another
+checkpoint. The paper's questions on the command line, the mask being number 3 of the pipeline:
 --cfg-options model.head.supervision=visible train_dataloader.dataset.dataset.pipeline.3.mask_ratio=0.25
 (supervision: all, visible or masked). Downstream the backbone has LayerScale:
 --cfg-options model.backbone.layer_scale_init_value=0.1. Measured figures: docs/results.md.

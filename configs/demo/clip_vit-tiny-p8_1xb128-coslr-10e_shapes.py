@@ -1,8 +1,8 @@
 """CLIP (arXiv 2103.00020) on Shapes: an image and a text tower, trained by contrast on the captions of the images.
 
-The teacher of cae-v2_vit-tiny-p8_1xb128-coslr-8e_shapes.py, from WORK_DIR/clip.pth in the layout of OpenAI's release. Unlike
-the demo's other teacher it has seen captions, which name the class, texture and color of what the image shows. Logged
-on the images of `val`: `accuracy/top1`, classes told by texts alone. Measured figures: docs/results.md.
+The teacher of cae-v2_vit-tiny-p8_1xb128-coslr-8e_shapes.py, from WORK_DIR/clip.pth in the layout of OpenAI's release.
+Unlike the demo's other teacher it has seen captions, which name the class, texture and color of what the image shows.
+Logged on the images of `val`: `accuracy/top1`, classes told by texts alone. Measured figures: docs/results.md.
 Run: python tools/train.py configs/demo/clip_vit-tiny-p8_1xb128-coslr-10e_shapes.py
 """
 

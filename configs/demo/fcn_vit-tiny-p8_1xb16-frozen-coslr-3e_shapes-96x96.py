@@ -1,4 +1,5 @@
-"""Segmentation on frozen tokens of Shapes: a small head reads the tokens of all blocks, nothing of the backbone is trained.
+"""Segmentation on frozen tokens of Shapes: a small head reads the tokens of all blocks, nothing of the backbone is
+trained.
 
 The head sees one token at a time, so mIoU tells what each token knows of its own place. Environment variable
 IMG2VEC_BACKBONE names the backbone. Random weights: --cfg-options model.backbone.init_cfg=None.

@@ -1,7 +1,7 @@
 """Trains Mask R-CNN with a ViTDet-style backbone on Shapes, in COCO's layout, from the demo's backbone.
 
-Starts from the demo's Img2Vec backbone; environment variable IMG2VEC_BACKBONE names another one. From scratch: --cfg-options
-model.backbone.init_cfg=None. Measured figures: docs/results.md.
+Starts from the demo's Img2Vec backbone; environment variable IMG2VEC_BACKBONE names another one. From scratch:
+--cfg-options model.backbone.init_cfg=None. Measured figures: docs/results.md.
 Run: python tools/train.py configs/demo/mask-rcnn_vitdet-tiny-p8-sfp_1xb16-coslr-4e_shapes.py
 """
 

@@ -1,7 +1,8 @@
 """kNN and linear accuracy on Shapes of the demo's teacher, frozen.
 
 Environment variable IMG2VEC_BACKBONE names another checkpoint of the same ResNet. Measured figures: docs/results.md.
-Run: IMG2VEC_BACKBONE=work_dirs/demo/teacher/backbone.pth python tools/probe.py configs/demo/resnet-tiny_1xb256-knn_shapes.py
+Run: IMG2VEC_BACKBONE=work_dirs/demo/teacher/backbone.pth python tools/probe.py
+configs/demo/resnet-tiny_1xb256-knn_shapes.py
 """
 
 _base_ = ['vit-tiny-p8_1xb256-knn_shapes.py']

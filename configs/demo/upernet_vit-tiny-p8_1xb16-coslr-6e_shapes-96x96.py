@@ -1,7 +1,7 @@
 """Trains UPerNet on Shapes, in ADE20K's layout, from the demo's backbone.
 
-Starts from the demo's Img2Vec backbone; environment variable IMG2VEC_BACKBONE names another one. From scratch: --cfg-options
-model.backbone.init_cfg=None. Measured figures: docs/results.md.
+Starts from the demo's Img2Vec backbone; environment variable IMG2VEC_BACKBONE names another one. From scratch:
+--cfg-options model.backbone.init_cfg=None. Measured figures: docs/results.md.
 Run: python tools/train.py configs/demo/upernet_vit-tiny-p8_1xb16-coslr-6e_shapes-96x96.py
 """
 

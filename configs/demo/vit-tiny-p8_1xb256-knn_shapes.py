@@ -1,7 +1,8 @@
-"""kNN and linear accuracy on Shapes of the demo's backbone, frozen: is what it learnt without labels of use for classes?
+"""kNN and linear accuracy on Shapes of the demo's backbone, frozen: is what it learnt without labels of use for
+classes?
 
-Takes the demo's Img2Vec backbone; environment variable IMG2VEC_BACKBONE names another one. Measured figures: README.md of
-the project, "The demo".
+Takes the demo's Img2Vec backbone; environment variable IMG2VEC_BACKBONE names another one. Measured figures: README.md
+of the project, "The demo".
 Run: python tools/probe.py configs/demo/vit-tiny-p8_1xb256-knn_shapes.py
 """
 

@@ -1,8 +1,8 @@
 """Fine-tunes the demo's backbone as a classifier of Shapes.
 
-Starts from the demo's Img2Vec backbone; environment variable IMG2VEC_BACKBONE names another one. From scratch: --cfg-options
-model.backbone.init_cfg=None optim_wrapper.paramwise_cfg.layer_decay_rate=1.0 (layer decay would hold back untrained
-layers). Measured figures: docs/results.md.
+Starts from the demo's Img2Vec backbone; environment variable IMG2VEC_BACKBONE names another one. From scratch:
+--cfg-options model.backbone.init_cfg=None optim_wrapper.paramwise_cfg.layer_decay_rate=1.0 (layer decay would hold back
+untrained layers). Measured figures: docs/results.md.
 Run: python tools/train.py configs/demo/vit-tiny-p8_1xb64-coslr-5e_shapes.py
 """
 

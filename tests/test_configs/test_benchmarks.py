@@ -49,8 +49,8 @@ UPERNET = next(f for f in CONFIGS if f.stem.startswith('upernet_vit-small'))
 MASK_RCNN = next(f for f in CONFIGS if f.stem.startswith('mask-rcnn_vitdet-small-p16-sfp_8xb2'))
 LINEAR = next(f for f in CONFIGS if f.stem.startswith('vit-small-p16_8xb2048-linear'))
 KNN = next(f for f in CONFIGS if f.stem.endswith('-knn_in1k'))
-# Entries of a pre-trained backbone that have no place downstream: ViTDet has no class token, and where all outputs have a
-# norm of their own, the final one is left out.
+# Entries of a pre-trained backbone that have no place downstream: ViTDet has no class token, and where all outputs have
+# a norm of their own, the final one is left out.
 WITHOUT = {
     None: {'ln1.weight', 'ln1.bias'},
     'ViTDet': {'cls_token', 'ln1.weight', 'ln1.bias'},

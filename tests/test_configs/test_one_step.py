@@ -1,4 +1,5 @@
-"""Every pre-training config, and every row of docs/ablations.md, runs one real step at a tiny size with all its hooks."""
+"""Every pre-training config, and every row of docs/ablations.md, runs one real step at a tiny size with all its
+hooks."""
 
 import copy
 import math

@@ -1,4 +1,5 @@
-# CAE v2 (arXiv 2211.09799) with a ViT-B/16 student at 224 px and CLIP's ViT-B/16 as teacher, as the official code has it.
+# CAE v2 (arXiv 2211.09799) with a ViT-B/16 student at 224 px and CLIP's ViT-B/16 as teacher, as the official code has
+# it.
 model = dict(
     type='mmimg2vec.CAEv2',
     data_preprocessor=dict(

@@ -1,4 +1,5 @@
-# Attentive probing as CAE's official code trains it (arXiv 2202.03026): SGD without weight decay, 90 epochs, warm-up of 10.
+# Attentive probing as CAE's official code trains it (arXiv 2202.03026): SGD without weight decay, 90 epochs, warm-up of
+# 10.
 max_epochs = 90
 warmup_epochs = 10
 

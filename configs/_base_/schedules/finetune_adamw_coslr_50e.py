@@ -1,5 +1,5 @@
-# MAE's fine-tuning over 50 epochs (arXiv 2111.06377, appendix A.1): AdamW, layer-wise decay of the learning rate, cosine.
-# The rates are those of ViT-L and ViT-H.
+# MAE's fine-tuning over 50 epochs (arXiv 2111.06377, appendix A.1): AdamW, layer-wise decay of the learning rate,
+# cosine. The rates are those of ViT-L and ViT-H.
 max_epochs = 50
 warmup_epochs = 5
 

@@ -34,6 +34,6 @@ train_cfg = dict(type='mmimg2vec.CheckedTrainLoop', max_epochs=max_epochs, val_i
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 
-# The learning rate follows the real batch: mmengine multiplies it by GPUs x batch_size / base_batch_size. Gradients cannot
-# be accumulated instead: the batch norm before the classifier would see the small batches.
+# The learning rate follows the real batch: mmengine multiplies it by GPUs x batch_size / base_batch_size. Gradients
+# cannot be accumulated instead: the batch norm before the classifier would see the small batches.
 auto_scale_lr = dict(base_batch_size=16384, enable=True)

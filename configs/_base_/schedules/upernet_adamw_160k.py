@@ -1,5 +1,5 @@
-# UPerNet over 160k iterations of 16 images, as BEiT and MAE (arXiv 2111.06377, appendix A.4) train it: AdamW, layer-wise
-# decay, linear decrease. The rates are those of ViT-B.
+# UPerNet over 160k iterations of 16 images, as BEiT and MAE (arXiv 2111.06377, appendix A.4) train it: AdamW,
+# layer-wise decay, linear decrease. The rates are those of ViT-B.
 max_iters = 160000
 warmup_iters = 1500
 

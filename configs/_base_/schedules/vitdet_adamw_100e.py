@@ -1,6 +1,6 @@
-# ViTDet's schedule (arXiv 2203.16527, section 4 and appendix) for ViT-B: AdamW at batch 64, layer-wise decay, two drops.
-# In epochs, so that it holds for any number of GPUs: 184375 iterations of 64 images are 100 epochs, the drops at 163889
-# and 177546 are at 89 and 96.
+# ViTDet's schedule (arXiv 2203.16527, section 4 and appendix) for ViT-B: AdamW at batch 64, layer-wise decay, two
+# drops. In epochs, so that it holds for any number of GPUs: 184375 iterations of 64 images are 100 epochs, the drops at
+# 163889 and 177546 are at 89 and 96.
 max_epochs = 100
 
 optim_wrapper = dict(

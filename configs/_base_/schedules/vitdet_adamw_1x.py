@@ -1,5 +1,5 @@
-# Twelve epochs on a single machine with 8 GPUs: the project's choice. Batch 16 and drops after epochs 8 and 11 as mmdet's
-# 1x schedule, AdamW at 1e-4 as is usual for transformers at that batch, the rest as ViTDet (arXiv 2203.16527).
+# Twelve epochs on a single machine with 8 GPUs: the project's choice. Batch 16 and drops after epochs 8 and 11 as
+# mmdet's 1x schedule, AdamW at 1e-4 as is usual for transformers at that batch, the rest as ViTDet (arXiv 2203.16527).
 max_epochs = 12
 
 optim_wrapper = dict(
