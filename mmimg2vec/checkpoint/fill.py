@@ -130,7 +130,8 @@ def _load(
     Raises:
         UserError: The module takes nothing of it up, for another reason than a shape.
     """
-    selected, shapes = dict(selected), {}
+    selected = dict(selected)
+    shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
     while True:
         try:
             return {*module.load_state_dict(selected, strict=False).missing_keys, *shapes}, shapes

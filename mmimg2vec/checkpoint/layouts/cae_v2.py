@@ -97,7 +97,7 @@ def convert_checkpoint(
         )
     if to == 'authors' and any(name.startswith('neck.') for name in state):
         converted.update(unused_entries(state))
-    result = {_WRAPPERS[to]: converted}
+    result: dict[str, Any] = {_WRAPPERS[to]: converted}
     if to == 'mmimg2vec':
         backbone = _backbone_config(converted, num_heads)
         if backbone is not None:

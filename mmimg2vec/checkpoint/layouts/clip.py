@@ -119,10 +119,10 @@ def _from_transformers(weights: Mapping[str, Tensor], prefix: str) -> dict[str, 
         if block is None:
             renamed[_replace_start(name, _TRANSFORMERS)] = tensor
         elif (part := re.fullmatch(r'self_attn\.q_proj\.(weight|bias)', block[2])) is not None:
-            parts = [tower.get(name.replace('.q_proj.', f'.{x}_proj.')) for x in 'qkv']
-            if all(x is not None for x in parts):  # else the entry is missing, which will be said
+            names = [name.replace('.q_proj.', f'.{x}_proj.') for x in 'qkv']
+            if all(name in tower for name in names):  # else the entry is missing, which will be said
                 joined = f'transformer.resblocks.{block[1]}.attn.in_proj_{part[1]}'
-                renamed[joined] = torch.cat(parts)
+                renamed[joined] = torch.cat([tower[name] for name in names])
         elif re.fullmatch(r'self_attn\.[kv]_proj\.(weight|bias)', block[2]) is None:
             inner = _replace_start(block[2], _TRANSFORMERS_BLOCK)
             renamed[f'transformer.resblocks.{block[1]}.{inner}'] = tensor

@@ -141,7 +141,7 @@ def build_timm(kwargs: Mapping[str, Any], state: Mapping[str, Tensor], source: s
     return model.eval()
 
 
-def timm_features(model: nn.Module, images: Tensor) -> Tensor:
+def timm_features(model: Any, images: Tensor) -> Tensor:
     """All tokens after the last block ``(B, L, C)``, or the normalized mean ``(B, C)`` where it has such a norm."""
     tokens = model.forward_features(images)
     if isinstance(model.fc_norm, nn.Identity):
