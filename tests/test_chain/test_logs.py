@@ -34,6 +34,16 @@ def test_failure_reason(tmp_path):
     assert failure_reason(console) == 'KeyError: 4'
 
 
+def test_the_last_attempt_counts_however_long_its_log(tmp_path):
+    console = tmp_path / 'console.log'
+    console.write_text('KeyError: first\n')
+    assert failure_reason(console) == 'KeyError: first'
+    console.write_text('$ one\nKeyError: old\n$ two\nKeyError: first\n')
+    assert failure_reason(console) == 'KeyError: first'
+    console.write_text('$ one\nKeyError: old\n' + 'a line\n' * 10000 + 'one\ntwo\nthree\nfour\n')
+    assert failure_reason(console) == 'two | three | four'
+
+
 def write_attempt(folder, name, records):
     path = folder / name / 'vis_data' / 'scalars.json'
     path.parent.mkdir(parents=True)
