@@ -15,7 +15,12 @@ class UserError(RuntimeError):
     """A mistake in a config, a path or the data: what is wrong, where, and the cure, in one line."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(' '.join(str(message).split()))
+        super().__init__(printable(' '.join(str(message).split())))
+
+
+def printable(text: str) -> str:
+    """Text that every terminal and log file takes: bytes of a file name that are no UTF-8 are written in hexadecimal."""
+    return text.encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')
 
 
 _previous_excepthook = sys.excepthook

@@ -23,13 +23,12 @@ from mmimg2vec.engine.command_line import add_common_arguments, build_runner, ru
 from mmimg2vec.engine.launch import prepare_launch
 from mmimg2vec.errors import UserError
 from mmimg2vec.evaluation import (
-    build_labeled_loader,
+    build_labeled_loaders,
     extract_features,
     knn_accuracies,
     linear_accuracy,
 )
 from mmimg2vec.evaluation.features import POOLS
-from mmimg2vec.evaluation.labeled import LOADERS
 from mmimg2vec.utils.config import load_config
 from mmimg2vec.utils.distributed import unwrapped
 
@@ -78,7 +77,7 @@ def evaluate(runner: Runner) -> dict[str, float]:
         UserError: The checkpoint does not fill the backbone.
     """
     knn, backbone = runner.cfg.knn, unwrapped(runner.model).backbone
-    loaders = [build_labeled_loader(knn[name], f'knn.{name}') for name in LOADERS]
+    loaders = build_labeled_loaders(knn, 'knn')
     if backbone.init_cfg is None:
         backbone.init_weights()
     else:

@@ -18,6 +18,7 @@ from mmimg2vec.engine.command_line import (
     set_dataloader_defaults,
     set_work_dir,
 )
+from mmimg2vec.engine.data_preparation import prepare_data
 from mmimg2vec.engine.launch import prepare_launch
 from mmimg2vec.errors import UserError
 from mmimg2vec.utils.config import load_config
@@ -80,7 +81,9 @@ def main() -> None:
     cfg = load_config(args.config, args.cfg_options)
     apply_arguments(cfg, args)
     prepare_launch(cfg, args.launcher)
-    build_runner(cfg).train()
+    runner = build_runner(cfg)
+    prepare_data(runner, ('train', 'val'))
+    runner.train()
 
 
 if __name__ == '__main__':

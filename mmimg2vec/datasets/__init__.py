@@ -1,5 +1,6 @@
 from mmimg2vec.datasets.captions import CaptionDataset
 from mmimg2vec.datasets.errors import DataError, UnreadableImage
+from mmimg2vec.datasets.evaluated import EvaluationDataset
 from mmimg2vec.datasets.sampling import DrawKey, SeededSampler
 from mmimg2vec.datasets.seeded import SeededDataset
 from mmimg2vec.datasets.transforms import (
@@ -14,6 +15,7 @@ __all__ = [
     'CaptionDataset',
     'DataError',
     'DrawKey',
+    'EvaluationDataset',
     'LoadImage',
     'PackMaskedInputs',
     'RandomTokenMask',

@@ -12,16 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
-from mmimg2vec.datasets.annotations import (
-    category_problem,
-    coco_categories,
-    image_size,
-    is_class_head,
-)
+from mmimg2vec.datasets.annotations import category_problem, coco_categories, is_class_head
 from mmimg2vec.datasets.config_checks import check_dataset_config
+from mmimg2vec.datasets.errors import UnreadableImage
+from mmimg2vec.datasets.maps import check_maps
+from mmimg2vec.datasets.reading import depth_problem, image_size
+from mmimg2vec.datasets.transforms.loading import size_problem
 from mmimg2vec.errors import UserError
 
 __all__ = [
@@ -29,11 +27,14 @@ __all__ = [
     'check_classes',
     'check_dataset',
     'check_dataset_config',
+    'check_mixed_classes',
+    'check_values',
     'head_classes',
 ]
 
 #: Files of a dataset that are opened; the others are only looked for.
 OPENED = 32
+_OPENED_FOR_DEPTH = 8
 
 
 def base_datasets(dataset: Any) -> Iterator[Any]:
@@ -89,13 +90,60 @@ def check_classes(datasets: Mapping[str, Any], heads: Mapping[str, int]) -> None
         )
 
 
-def check_dataset(dataset: Any, where: str, max_files: int = 1000, num_classes: int | None = None) -> None:
+def check_mixed_classes(model: nn.Module, heads: Mapping[str, int]) -> None:
+    """Check that mixed labels (Mixup, CutMix) are as wide as the head.
+
+    Args:
+        model: Has mmpretrain's preprocessor of classification, or another one, which passes.
+        heads: As :func:`head_classes` gives them.
+
+    Raises:
+        UserError: They are not.
+    """
+    preprocessor = getattr(model, 'data_preprocessor', None)
+    if getattr(preprocessor, 'batch_augments', None) is None and not getattr(preprocessor, 'to_onehot', False):
+        return
+    width = getattr(preprocessor, 'num_classes', None)
+    for head, count in heads.items():
+        if width is not None and width != count:
+            raise UserError(
+                f'model.data_preprocessor has num_classes={width}, by which labels are mixed, and model.{head} '
+                f'{count}: set model.data_preprocessor.num_classes={count}'
+            )
+
+
+def check_values(dataset: Any, inputs: Tensor, has_teacher: bool, where: str) -> None:
+    """Check that images have values from 0 to 255 where a teacher will see them, and that none lose theirs.
+
+    Args:
+        dataset: The training dataset, or wrappers around it.
+        inputs: ``(B, C, H, W)`` of its first samples, not normalized.
+        has_teacher: A teacher sees them too.
+        where: Name of its dataloader, for messages.
+
+    Raises:
+        UserError: They do not.
+    """
+    for base in base_datasets(dataset):
+        if len(base) and hasattr(base, 'get_data_info'):
+            _check_depth([base.get_data_info(index) for index in spread(len(base), _OPENED_FOR_DEPTH)], base, where)
+    low, high = float(inputs.min()), float(inputs.max())
+    # Resampling by cubic splines goes beyond the range by a tenth.
+    if has_teacher and inputs.is_floating_point() and not (high > 2 and low >= -64 and high <= 320):
+        raise UserError(
+            f'the images of {where} have values from {low:.4g} to {high:.4g}, and the teacher takes 0 to 255: set '
+            "value_range=(LOWEST, HIGHEST) of the data in the pipeline's LoadImage, and mean and std of the "
+            'data_preprocessor for values from 0 to 255'
+        )
+
+
+def check_dataset(dataset: Any, where: str, max_files: int = 1000, num_classes: int | None = None) -> list[str]:
     """Check that a dataset is not empty and that its annotations match its images.
 
     - image files, and maps of a segmentation dataset, are there (``max_files`` of them), and there is no map without
       its image;
     - their sizes are those of the annotation, and of each other (some of them);
-    - the values of maps are classes or ignored (some of them), labels of images are classes;
+    - the values of maps are classes or ignored, and not all ignored (some of them), labels of images are classes;
     - COCO: the file has every class, in the same order.
 
     Args:
@@ -104,9 +152,13 @@ def check_dataset(dataset: Any, where: str, max_files: int = 1000, num_classes: 
         max_files: How many files are looked for, evenly spread; 0 means all.
         num_classes: Number of classes where the dataset has no list of them.
 
+    Returns:
+        What is to be said of it: classes that do not occur, photos that are turned.
+
     Raises:
         UserError: Something does not match.
     """
+    notes = []
     for base in base_datasets(dataset):
         if len(base) == 0:
             raise UserError(
@@ -119,14 +171,17 @@ def check_dataset(dataset: Any, where: str, max_files: int = 1000, num_classes: 
         infos = [base.get_data_info(index) for index in spread(len(base), max_files)]
         _check_files((info.get('img_path') for info in infos), 'images', base, where)
         opened = [infos[index] for index in spread(len(infos), OPENED)]
-        _check_sizes(opened, base, where)
+        _check_depth(opened, base, where)
+        notes += _check_sizes(opened, base, where)
         _check_labels(infos, len(_classes(base)) or num_classes, where)
         if hasattr(base, 'reduce_zero_label'):
             _check_files((info.get('seg_map_path') for info in infos), 'maps', base, where)
             _check_lone_maps(base, where)
-            for info in opened:
-                if _is_local_file(info.get('seg_map_path')):
-                    _check_map(info, base, where)
+            notes += check_maps(infos, base, where, OPENED)
+        empty = getattr(base, 'empty_classes', None)
+        if empty:
+            notes.append(f'{len(empty)} classes have no image in {where}: {_some(empty)}')
+    return notes
 
 
 def spread(length: int, count: int) -> list[int]:
@@ -159,17 +214,49 @@ def _check_files(paths: Iterable[Any], kind: str, dataset: Any, where: str) -> N
         )
 
 
-def _check_sizes(infos: list[dict], dataset: Any, where: str) -> None:
+def _check_sizes(infos: list[dict], dataset: Any, where: str) -> list[str]:
+    loader = loader_of(dataset)
+    turned = 0
     for info in infos:
         if not {'height', 'width'} <= set(info) or not _is_local_file(info.get('img_path')):
             continue
-        found, given = image_size(info['img_path']), (info['height'], info['width'])
+        given = (info['height'], info['width'])
+        found = _loaded_size(info['img_path'], loader)
         if found not in (None, given):  # what to do about unreadable images is the loader's choice
+            problem = size_problem(found, given)
             raise UserError(
-                f'{info["img_path"]} is {found[0]} x {found[1]} (height x width) and its annotation in the dataset of '
-                f'{where} says {given[0]} x {given[1]}: the annotations ({_place(dataset)}) belong to other images, or '
-                'these have been resized; restore the images or convert the annotations'
+                f'{info["img_path"]} is {problem}{"; otherwise" if ":" in problem else ":"} the annotations '
+                f'({_place(dataset)}, in {where}) belong to other images, or these have been resized: restore the images '
+                'or convert the annotations'
             )
+        turned += image_size(info['img_path'], turned=False) not in (None, image_size(info['img_path']))
+    if turned == 0:
+        return []
+    return [
+        f'{turned} of {len(infos)} photos looked at in {where} are turned by their EXIF orientation, as their boxes'
+    ]
+
+
+def _check_depth(infos: list[dict], dataset: Any, where: str) -> None:
+    paths = [info['img_path'] for info in infos[:_OPENED_FOR_DEPTH] if _is_local_file(info.get('img_path'))]
+    problem = depth_problem(paths, loader_of(dataset))
+    if problem:
+        raise UserError(f'{where}: {problem}')
+
+
+def loader_of(dataset: Any) -> Any:
+    """The first transform of a dataset's pipeline, which loads the image; None where there is no pipeline."""
+    return next(iter(getattr(getattr(dataset, 'pipeline', None), 'transforms', ())), None)
+
+
+def _loaded_size(path: str, loader: Any) -> tuple[int, int] | None:
+    """Height and width of an image as the pipeline loads it, None where it cannot be read."""
+    if not hasattr(loader, 'imdecode_backend'):
+        return image_size(path)
+    try:
+        return tuple(loader({'img_path': path})['img_shape'])
+    except UnreadableImage:
+        return None
 
 
 def _check_labels(infos: list[dict], num_classes: int | None, where: str) -> None:
@@ -199,35 +286,6 @@ def _check_lone_maps(dataset: Any, where: str) -> None:
         raise UserError(
             f'{len(lone)} maps in the dataset of {where} have no image (first: {lone[0]}): put the images '
             f'(*{dataset.img_suffix}) into {dataset.data_prefix["img_path"]}, or remove the maps'
-        )
-
-
-def _check_map(info: dict, dataset: Any, where: str) -> None:
-    path = info['seg_map_path']
-    try:
-        with Image.open(path) as image:
-            values = np.array(image).squeeze()
-    except OSError as error:
-        raise UserError(f'{path} is no readable image ({error}): replace it') from error
-    if values.ndim != 2:
-        raise UserError(
-            f'{path} in the dataset of {where} is a color picture, not a map of class numbers: convert the maps to '
-            'one channel'
-        )
-    size = image_size(info['img_path']) if _is_local_file(info.get('img_path')) else None
-    if size not in (None, values.shape):
-        raise UserError(
-            f'the map {path} is {values.shape[0]} x {values.shape[1]} and its image {info["img_path"]} another size: '
-            f'the maps of {where} belong to other images, or these have been resized'
-        )
-    count = len(dataset.label_map or _classes(dataset))
-    top = count if dataset.reduce_zero_label else count - 1
-    wrong = [v for v in np.unique(values) if v > top and v not in (255, dataset.ignore_index)]
-    if count and wrong:
-        raise UserError(
-            f'the map {path} in the dataset of {where} holds the value {wrong[0]}, and {count} classes with '
-            f'reduce_zero_label={dataset.reduce_zero_label} allow 0 to {top}, and {dataset.ignore_index} for ignored: '
-            'correct metainfo.classes or reduce_zero_label, or convert the maps'
         )
 
 

@@ -14,7 +14,7 @@ from mmimg2vec.datasets.folders import check_data_paths
 from mmimg2vec.errors import UserError
 
 
-def check_dataset_config(cfg: Config, loader: str = 'train_dataloader') -> list[str]:
+def check_dataset_config(cfg: Config | Mapping[str, Any], loader: str = 'train_dataloader') -> list[str]:
     """Find what is missing or does not match in the data of a config, in a moment.
 
     Looks at folders (there, not empty), annotation files of dataset and metric, COCO's category names, and the length
@@ -32,11 +32,11 @@ def check_dataset_config(cfg: Config, loader: str = 'train_dataloader') -> list[
         return []
     heads = dict(_head_classes(cfg.get('model') or {}))
     problems = []
-    for dataset, key in _datasets(cfg[loader]['dataset'], f'{loader}.dataset'):
+    for dataset, key in datasets_in(cfg[loader]['dataset'], f'{loader}.dataset'):
         problems += _path_problems(dataset, key) or _class_problems(dataset, key, heads)
     evaluators = cfg.get(loader.replace('dataloader', 'evaluator')) or []
     for metric in [evaluators] if isinstance(evaluators, Mapping) else evaluators:
-        path = metric.get('ann_file')
+        path = metric.get('ann_file') if isinstance(metric, Mapping) else None
         if path and _is_local(path) and not osp.isfile(path):
             problems.append(
                 f'no annotation file {path}: correct ann_file of {metric["type"]} in '
@@ -45,13 +45,13 @@ def check_dataset_config(cfg: Config, loader: str = 'train_dataloader') -> list[
     return problems
 
 
-def _datasets(dataset: Mapping, key: str) -> Iterator[tuple[Mapping, str]]:
+def datasets_in(dataset: Mapping, key: str) -> Iterator[tuple[Mapping, str]]:
     """The datasets inside wrappers, each with its place in the config."""
     if isinstance(dataset.get('dataset'), Mapping):
-        yield from _datasets(dataset['dataset'], f'{key}.dataset')
+        yield from datasets_in(dataset['dataset'], f'{key}.dataset')
     elif 'datasets' in dataset:
         for index, inner in enumerate(dataset['datasets']):
-            yield from _datasets(inner, f'{key}.datasets.{index}')
+            yield from datasets_in(inner, f'{key}.datasets.{index}')
     else:
         yield dataset, key
 
@@ -79,6 +79,12 @@ def _path_problems(dataset: Mapping, key: str) -> list[str]:
 
 def _class_problems(dataset: Mapping, key: str, heads: Mapping[str, int]) -> list[str]:
     classes = (dataset.get('metainfo') or {}).get('classes')
+    if isinstance(classes, str) and not osp.isfile(classes):
+        return [
+            f'{key}.metainfo.classes is the text {classes!r}, which would be read as {len(classes)} classes of a letter '
+            f"each: write a list, with its comma: classes=('{classes}',), or --cfg-options \"{key}.metainfo.classes="
+            f'[{classes}]"'
+        ]
     if not isinstance(classes, (list, tuple)):
         return []
     problems = [

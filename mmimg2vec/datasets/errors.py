@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmimg2vec.errors import UserError
+from mmimg2vec.errors import UserError, printable
 
 
 class DataError(UserError):
@@ -17,7 +17,7 @@ class DataError(UserError):
 
 
 class UnreadableImage(Exception):
-    """An image that cannot be used: missing, empty, cut short or not decodable.
+    """An image that cannot be used: missing, empty, cut short, not decodable, too large or of another size.
 
     Args:
         path: The file.
@@ -26,4 +26,4 @@ class UnreadableImage(Exception):
 
     def __init__(self, path: str, reason: str) -> None:
         self.path, self.reason = str(path), ' '.join(str(reason).split())
-        super().__init__(f'{self.path}: {self.reason}')
+        super().__init__(printable(f'{self.path}: {self.reason}'))

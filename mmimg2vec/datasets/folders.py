@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import os.path as osp
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mmengine.registry import Registry
 
+from mmimg2vec.datasets.folder_samples import find_samples
+from mmimg2vec.datasets.lists import check_list
 from mmimg2vec.errors import UserError
 
+# Datasets whose annotation file is a list with a line per sample -> whether it may have labels.
+_LISTED = {'CustomDataset': True, 'ImageNet': True, 'CaptionDataset': True, 'BaseSegDataset': False}
 
-def build_dataset(dataset: Any, registry: Registry, config_key: str) -> Any:
+
+def build_dataset(dataset: Any, registry: Registry, config_key: str, classes: Sequence[str] | None = None) -> Any:
     """Build and fully read a dataset.
+
+    The samples of mmpretrain's folder datasets are those of :func:`~mmimg2vec.datasets.folder_samples.find_samples`.
 
     Args:
         dataset: Config of a dataset, or a dataset, which is returned as it is.
         registry: Where to build it.
         config_key: Where the config of the dataset stands, for error messages.
+        classes: Names of the classes that its folders belong to, where the config does not name them: those of the
+            images that a model is trained on, or that vote.
 
     Raises:
         UserError: Its folder or annotation file is missing or empty, or its folders do not match its classes.
@@ -32,7 +42,10 @@ def build_dataset(dataset: Any, registry: Registry, config_key: str) -> Any:
     check_data_paths(dataset, config_key)
     cure = f'{_where(dataset)}: {_cure(config_key)}'
     try:
-        built = registry.build(dataset)
+        of_folders = hasattr(_type(dataset, registry), '_find_samples') and _is_local(_where(dataset))
+        built = registry.build({**dataset, 'lazy_init': True} if of_folders else dataset)
+        if of_folders:
+            built._find_samples = partial(find_samples, built, classes, config_key)
         if hasattr(built, 'full_init'):
             built.full_init()
     except FileNotFoundError as error:
@@ -41,12 +54,11 @@ def build_dataset(dataset: Any, registry: Registry, config_key: str) -> Any:
         if 'at least one array' in str(error):
             raise UserError(
                 f'no samples are left in {cure}; look also at its classes, filter_cfg and indices'
+                + _other_files(dataset, config_key)
             ) from error
         raise
     except (RuntimeError, AssertionError) as error:
         # What mmpretrain's folder datasets say of an empty folder, and of one with other classes.
-        if 'Found 0 files' in str(error):
-            raise UserError(f'no images in {cure}{_other_files(dataset, config_key)}') from error
         if 'number of subfolders' in str(error).lower():
             raise UserError(
                 f'{" ".join(str(error).split())} For unlabeled images set with_label=False ({cure})'
@@ -77,6 +89,13 @@ def check_data_paths(dataset: Mapping, config_key: str) -> None:
         is_folder = folder and _is_local(folder) and not (has_annotations and prefix)
         if is_folder and not osp.isdir(folder):
             raise UserError(f'no data folder {folder}: {_cure(config_key)}')
+    for key in ('ann_file', 'proposal_file'):
+        suffix = osp.splitext(str(dataset.get(key) or ''))[1].lower()
+        if suffix in ('.pkl', '.pickle', '.yaml', '.yml') or (key == 'proposal_file' and dataset.get(key)):
+            raise UserError(
+                f'{config_key}.{key}={dataset[key]}: annotations are read from JSON and text only, since a pickle can run '
+                'code: convert it' + (', or leave proposal_file out' if key == 'proposal_file' else '')
+            )
     if has_annotations:
         ann_file = _join(root, dataset['ann_file'])
         if _is_local(ann_file) and not osp.isfile(ann_file):
@@ -84,16 +103,28 @@ def check_data_paths(dataset: Mapping, config_key: str) -> None:
                 f'no annotation file {ann_file}: set ann_file in the config, or pass '
                 f'--cfg-options {config_key}.ann_file=FILE'
             )
+        kind = str(dataset.get('type')).split('.')[-1]
+        if _is_local(ann_file) and ann_file.endswith('.txt') and kind in _LISTED:
+            check_list(ann_file, _LISTED[kind] and dataset.get('with_label', True), config_key)
 
 
 def _other_files(dataset: Mapping, config_key: str) -> str:
     """What a folder without images holds instead, where the dataset looks for some endings only."""
-    root = Path(_where(dataset))
+    root, key = Path(_where(dataset)), 'extensions'
     endings = Counter(path.suffix for path in root.rglob('*') if path.is_file() and path.suffix)
+    if dataset.get('seg_map_suffix') or str(dataset.get('type')).endswith('SegDataset'):
+        key = 'img_suffix'
+        del endings[dataset.get('img_suffix', '.jpg')]
     if not endings:
         return ''
     ending, count = endings.most_common(1)[0]
-    return f"; it holds {count} files {ending}: to read them set {config_key}.extensions=['{ending}']"
+    value = f"['{ending}']" if key == 'extensions' else f"'{ending}'"
+    return f'; it holds {count} files {ending}: to read them set {config_key}.{key}={value}'
+
+
+def _type(dataset: Mapping, registry: Registry) -> Any:
+    kind = dataset.get('type')
+    return registry.get(kind) if isinstance(kind, str) else kind
 
 
 def _cure(config_key: str) -> str:

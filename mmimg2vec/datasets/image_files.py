@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import mmcv
-
-from mmimg2vec.datasets.transforms.loading import missing_end
+from mmimg2vec.datasets.reading import IMAGE_SUFFIXES, is_hidden, unreadable
 from mmimg2vec.errors import UserError
 
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.pgm', '.tif', '.tiff', '.webp')
+__all__ = ['find_images', 'left_out_text', 'look_through', 'unreadable']
 
 
 def find_images(sources: Sequence[str | Path], out: Path) -> dict[Path, str]:
@@ -49,37 +49,49 @@ def find_images(sources: Sequence[str | Path], out: Path) -> dict[Path, str]:
     return names
 
 
-def unreadable(path: Path) -> str | None:
-    """Why an image cannot be read, or None."""
-    try:
-        data = path.read_bytes()
-        if not data:
-            return 'empty file'
-        if missing_end(data):
-            return 'cut short'
-        if mmcv.imfrombytes(data) is None:
-            return 'not decodable as an image'
-    except Exception as error:  # each decoder has exceptions of its own for what it cannot read
-        return f'not readable ({" ".join(str(error).split())})'
-    return None
-
-
 def _files(source: Path, out: Path) -> list[Path]:
     if source.is_file():
         return [source]
     if not source.is_dir():
         raise UserError(f'no image or folder {source}: check the path')
+    found, left_out = look_through(source)
     results = out.resolve()
-    found = sorted(
-        path
-        for path in source.rglob('*')
-        if path.suffix.lower() in SUFFIXES
-        and path.is_file()
-        # What an earlier run wrote below the images is no input.
-        and not (results != source.resolve() and path.resolve().is_relative_to(results))
-    )
+    # What an earlier run wrote below the images is no input.
+    if results != source.resolve():
+        found = [path for path in found if not path.resolve().is_relative_to(results)]
     if not found:
         raise UserError(
-            f'no images in {source}: files named {", ".join(f"*{suffix}" for suffix in SUFFIXES)} are taken'
+            f'no images in {source}: files named {", ".join(f"*{suffix}" for suffix in IMAGE_SUFFIXES)} are taken'
+            + left_out_text(left_out)
         )
     return found
+
+
+def look_through(folder: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> tuple[list[Path], Counter[str]]:
+    """Find the images in a folder, at any depth.
+
+    Args:
+        folder: The folder.
+        suffixes: Endings of images, in lower case.
+
+    Returns:
+        The images, sorted, and what was left out: ``'*.ENDING'`` or ``'hidden'`` -> number of files.
+    """
+    found, left_out = [], Counter()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        folders.sort()
+        for name in names:
+            path = Path(root, name)
+            if is_hidden(path.relative_to(folder)):
+                left_out['hidden'] += 1
+            elif path.suffix.lower() in suffixes:
+                found.append(path)
+            else:
+                left_out[f'*{path.suffix.lower()}' if path.suffix else 'without ending'] += 1
+    return sorted(found), left_out
+
+
+def left_out_text(left_out: Counter[str]) -> str:
+    """``'; left out: 3 *.gif, 2 hidden'``, or nothing."""
+    named = ', '.join(f'{count} {kind}' for kind, count in left_out.most_common(5))
+    return f'; left out: {named}' if named else ''

@@ -7,8 +7,6 @@ worker or rank loads a sample, nor an interruption changes what it looks like.
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -16,12 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
-from mmengine.logging import print_log
 from mmengine.registry import DATASETS as ROOT_DATASETS
 
 from mmimg2vec.datasets.errors import DataError, UnreadableImage
 from mmimg2vec.datasets.folders import build_dataset
 from mmimg2vec.datasets.sampling import DrawKey
+from mmimg2vec.datasets.unreadable import UnreadableList
 from mmimg2vec.registry import DATASETS
 
 # So many unreadable files in a row mean that the folder, not a file, is wrong.
@@ -62,15 +60,6 @@ def _set_states(states: tuple) -> None:
     torch.default_generator.set_state(states[2])
 
 
-def append_line(path: str, line: str) -> None:
-    """Append a line to a file in one write, so that lines of several processes do not mix."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(descriptor, (line.rstrip('\n') + '\n').encode())
-    finally:
-        os.close(descriptor)
-
-
 @DATASETS.register_module()
 class SeededDataset:
     """Wraps a dataset so that its random parts depend on (seed, draw, index) alone (the project's choice).
@@ -79,14 +68,14 @@ class SeededDataset:
     torch's global CPU generator; a transform with a generator of its own stays outside this rule.
 
     A sample whose image is unreadable (:class:`UnreadableImage`, raised by ``mmimg2vec.LoadImage``) is replaced by
-    another one, chosen from the same seeds, and named in ``unreadable_log`` (set by ``mmimg2vec.UnreadableImagesHook``).
+    another one, chosen from the same seeds, and put on the list ``unreadable``.
 
     Args:
         dataset: Config of the wrapped dataset, or the dataset itself.
         config_key: Where ``dataset`` stands in the config, for error messages.
 
     Attributes:
-        unreadable_log: File that gets a line ``path<TAB>reason`` per unreadable image met, or None.
+        unreadable: The unreadable images met; ``mmimg2vec.UnreadableImagesHook`` gives it a file.
 
     Raises:
         UserError: The data folder or the annotation file is missing or empty.
@@ -94,8 +83,7 @@ class SeededDataset:
 
     def __init__(self, dataset: dict | BaseDataset, config_key: str = 'train_dataloader.dataset.dataset') -> None:
         self.dataset = build_dataset(dataset, ROOT_DATASETS, config_key)
-        self.unreadable_log: str | None = None
-        self._reported: set[str] = set()
+        self.unreadable = UnreadableList()
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -114,7 +102,7 @@ class SeededDataset:
                     return self.dataset[index if attempt == 0 else random.randrange(len(self))]
                 except UnreadableImage as error:
                     unreadable = error
-            self._report(unreadable)
+            self.unreadable.add(unreadable)
         raise DataError(
             f'{_MAX_REPLACEMENTS} images in a row are unreadable, the last of them {unreadable}: check the data folder'
         )
@@ -131,12 +119,3 @@ class SeededDataset:
     def metainfo(self) -> dict:
         """Meta information of the wrapped dataset."""
         return self.dataset.metainfo
-
-    def _report(self, unreadable: UnreadableImage) -> None:
-        if unreadable.path in self._reported:  # by this process; others may name it too
-            return
-        self._reported.add(unreadable.path)
-        if self.unreadable_log is None:
-            print_log(f'unreadable image replaced: {unreadable}', 'current', logging.WARNING)
-        else:
-            append_line(self.unreadable_log, f'{unreadable.path}\t{unreadable.reason}')

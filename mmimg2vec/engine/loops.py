@@ -7,11 +7,15 @@ from collections.abc import Iterator, Sized
 from typing import Any, cast
 
 from mmengine.dataset import default_collate
+from mmengine.logging import print_log
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader
 
 from mmimg2vec.datasets import DrawKey, SeededDataset
+from mmimg2vec.datasets.checks import check_values
+from mmimg2vec.engine.batches import check_batches
+from mmimg2vec.engine.data_preparation import count_text, prepare_data, share_classes
 from mmimg2vec.errors import UserError
 from mmimg2vec.registry import LOOPS
 from mmimg2vec.utils.distributed import unwrapped
@@ -35,9 +39,13 @@ class CheckedTrainLoop(EpochBasedTrainLoop):
     """
 
     def __init__(self, runner: Runner, dataloader: DataLoader | dict, **kwargs) -> None:
+        # Here too, because foreign scripts, such as mmdet's, build our loops and nothing else of ours this early.
+        prepare_data(runner, ('train', 'val'))
         super().__init__(runner, dataloader, **kwargs)
+        share_classes(runner, self.dataloader.dataset)
         # Here rather than in a hook: a schedule in iterations is built before any hook runs, and fails of no steps.
         _check_fills_a_batch(self.dataloader)
+        check_batches(unwrapped(runner.model), self.dataloader)
 
     def run(self):
         """Check some samples, then train."""
@@ -47,9 +55,14 @@ class CheckedTrainLoop(EpochBasedTrainLoop):
             count = min(_LOOKED_AT, len(dataset))
             samples = [dataset[DrawKey(index, 0, 0)] for index in range(count)]
             _check_alike(samples)
-            batch = model.data_preprocessor(default_collate(samples), False)
+            collated = default_collate(samples)
+            has_teacher = hasattr(getattr(model, 'target_generator', None), 'teacher_cfg')
+            if isinstance(collated.get('inputs'), Tensor):
+                check_values(dataset, collated['inputs'], has_teacher, 'train_dataloader')
+            batch = model.data_preprocessor(collated, False)
             if 'mask' in batch:
                 model.check_inputs(batch['inputs'], batch['mask'])
+        print_log(count_text(self.runner), 'current')
         if self._epoch >= self._max_epochs:
             _validate(self.runner)
         return super().run()
@@ -75,8 +88,12 @@ class CheckedIterTrainLoop(IterBasedTrainLoop):
     """
 
     def __init__(self, runner: Runner, dataloader: DataLoader | dict, **kwargs) -> None:
+        # Here too, because foreign scripts, such as mmdet's, build our loops and nothing else of ours this early.
+        prepare_data(runner, ('train', 'val'))
         super().__init__(runner, dataloader, **kwargs)
+        share_classes(runner, self.dataloader.dataset)
         _check_fills_a_batch(self.dataloader)
+        check_batches(unwrapped(runner.model), self.dataloader)
         if hasattr(getattr(self.dataloader.batch_sampler, 'sampler', None), 'set_epoch'):
             # mmengine 0.10.7 has started the workers already. They end with the last reference to their iterator;
             # that of persistent ones is also in this attribute of torch's.
@@ -87,6 +104,7 @@ class CheckedIterTrainLoop(IterBasedTrainLoop):
         """Go to the first batch that is not yet done, and train."""
         if not isinstance(self.dataloader_iterator, EndlessBatches):
             return super().run()
+        print_log(count_text(self.runner), 'current')
         if self._iter >= self._max_iters:
             _validate(self.runner)
         self.runner.call_hook('before_train')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,13 +14,16 @@ from torch.utils.data import DataLoader
 
 from mmimg2vec.datasets import SeededDataset
 from mmimg2vec.datasets.folders import build_dataset
+from mmimg2vec.datasets.preparation import use_own_loader
 from mmimg2vec.evaluation.knn import knn_accuracy
 
 #: Of the images that vote, and of those that are classified.
 LOADERS = ('bank_dataloader', 'query_dataloader')
 
 
-def build_labeled_loader(config: Mapping[str, Any], key: str, seed: int | None = None) -> DataLoader:
+def build_labeled_loader(
+    config: Mapping[str, Any], key: str, seed: int | None = None, classes: Sequence[str] | None = None
+) -> DataLoader:
     """Build a dataloader of images in a fixed order; unreadable ones are replaced and named in the log.
 
     Args:
@@ -28,18 +31,36 @@ def build_labeled_loader(config: Mapping[str, Any], key: str, seed: int | None =
             ``collate_fn`` may be left out.
         key: Where it stands in the config, for errors.
         seed: Of the run.
+        classes: Names of the classes that its folders belong to: those of the images that vote.
 
     Raises:
         UserError: A folder is missing or empty.
     """
     loader = copy.deepcopy(dict(config))
     # An unreadable image, of `mmimg2vec.LoadImage`, is replaced there instead of ending the run.
-    loader['dataset'] = SeededDataset(build_dataset(loader['dataset'], DATASETS, f'{key}.dataset'))
+    use_own_loader(loader['dataset'])
+    loader['dataset'] = SeededDataset(build_dataset(loader['dataset'], DATASETS, f'{key}.dataset', classes))
     loader.setdefault('sampler', {'type': 'DefaultSampler', 'shuffle': False})
     loader.setdefault('collate_fn', {'type': 'default_collate'})
     # Workers draw seeds when they start: the run that this belongs to goes on as if nothing had happened.
     with torch.random.fork_rng(devices=[]):
         return Runner.build_dataloader(loader, seed=seed)
+
+
+def build_labeled_loaders(configs: Mapping[str, Any], key: str, seed: int | None = None) -> list[DataLoader]:
+    """Build the dataloaders of :data:`LOADERS`; both label by the classes of the images that vote.
+
+    Args:
+        configs: Has a config for each.
+        key: Where they stand in the config.
+        seed: Of the run.
+
+    Raises:
+        UserError: A folder is missing or empty, or its classes are others.
+    """
+    bank = build_labeled_loader(configs[LOADERS[0]], f'{key}.{LOADERS[0]}', seed)
+    classes = bank.dataset.metainfo.get('classes')
+    return [bank, build_labeled_loader(configs[LOADERS[1]], f'{key}.{LOADERS[1]}', seed, classes)]
 
 
 def knn_accuracies(

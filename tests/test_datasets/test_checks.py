@@ -112,7 +112,7 @@ def test_images_of_another_size(shapes):
     cv2.imwrite(str(path), np.zeros((32, 48, 3), np.uint8))
     refuse(
         build(downstream.coco_dataset(shapes)),
-        r'000000.jpg is 32 x 48 \(height x width\) and its annotation .* says 64 x 64',
+        r'000000.jpg is 32 x 48 \(height x width\) and its annotation says 64 x 64: the annotations',
     )
     path.write_bytes(b'no image')  # the loader replaces it
     check_dataset(build(downstream.coco_dataset(shapes)), 'train_dataloader')
@@ -181,9 +181,10 @@ def test_a_map_without_image(shapes):
 def test_values_of_maps(shapes, value, reduced, good):
     """``1 + len(CLASSES)`` classes; with reduce_zero_label they are numbered from 1."""
     folder = shapes / 'ade' / 'annotations' / 'training'
-    for path in folder.iterdir():
-        cv2.imwrite(str(path), np.zeros((64, 64), np.uint8))
     image = np.zeros((64, 64), np.uint8)
+    image[0], image[1] = 1, 2
+    for path in folder.iterdir():
+        cv2.imwrite(str(path), image)
     image[3, 4] = value
     cv2.imwrite(str(folder / '000007.png'), image)
     dataset = ade(shapes, reduce_zero_label=reduced)
@@ -193,6 +194,38 @@ def test_values_of_maps(shapes, value, reduced, good):
     top = len(CLASSES) + reduced
     refuse(dataset, rf'000007.png .* holds the value {value}, and {1 + len(CLASSES)} classes with '
            rf'reduce_zero_label={reduced} allow 0 to {top}, and 255 for ignored')  # fmt: skip
+
+
+@pytest.mark.parametrize(('drawn', 'reduced', 'message'), [
+    ({(0, 64): 0}, True, r'all pixels of the 12 maps .* are ignored; their values: 0 \(49152 pixels\)'),
+    ({(0, 64): 255}, False, r'all pixels .* are ignored; their values: 255'),
+    ({(0, 32): 0, (32, 64): 255}, False, r'one class only, bg; .* 0 \(24576 pixels\), 255 .*: write 1, not 255'),
+    ({(0, 64): 0}, False, r'one class only, bg'),
+    ({(0, 64): 290}, False, r'holds the value 290'),
+    ({(0, 32): 0, (32, 64): 1}, False, None),
+])  # fmt: skip
+def test_maps_with_nothing_in_them(shapes, drawn, reduced, message):
+    image = np.zeros((64, 64), np.uint16 if 290 in drawn.values() else np.uint8)
+    for (begin, end), value in drawn.items():
+        image[begin:end] = value
+    for path in (shapes / 'ade' / 'annotations' / 'training').iterdir():
+        cv2.imwrite(str(path), image)
+    dataset = ade(shapes, metainfo=dict(classes=('bg', 'fg')), reduce_zero_label=reduced)
+    if message is None:
+        assert check_dataset(dataset, 'train_dataloader') == []
+    else:
+        refuse(dataset, message)
+
+
+def test_a_class_that_never_occurs_is_said(shapes):
+    image = np.full((64, 64), 2, np.uint8)
+    image[0] = 1
+    for path in (shapes / 'ade' / 'annotations' / 'training').iterdir():
+        cv2.imwrite(str(path), image)
+    (note,) = check_dataset(ade(shapes), 'train_dataloader')
+    assert note.startswith(f'{len(CLASSES) - 1} of {len(CLASSES) + 1} classes do not occur in 12 of 12 maps')
+    many = ade(shapes, metainfo=dict(classes=[f'c{i}' for i in range(300)]), reduce_zero_label=False)
+    refuse(many, r'has 300 classes, and mmseg keeps eight bits of a map')
 
 
 def test_maps_of_another_kind(shapes):
@@ -247,7 +280,7 @@ def test_classes_and_heads():
         check_classes(data, {'roi_head.bbox_head.0': 2, 'roi_head.bbox_head.1': 80})
     data['val_dataloader'] = Listed('b', 'a')
     check_classes(data, {})
-    with pytest.raises(UserError, match='train_dataloader and val_dataloader name their classes differently'):
+    with pytest.raises(UserError, match=r'train_dataloader and val_dataloader name their classes differently'):
         check_classes(data, {'head': 2})
 
 

@@ -1,3 +1,4 @@
+import os
 import random
 
 import numpy as np
@@ -7,6 +8,7 @@ from mmengine.runner import Runner
 
 from mmimg2vec.datasets import DataError, DrawKey, SeededDataset, SeededSampler, UnreadableImage
 from mmimg2vec.datasets.seeded import seeded
+from mmimg2vec.datasets.unreadable import UnreadableList, read_list
 from mmimg2vec.errors import UserError
 
 
@@ -101,13 +103,12 @@ def test_unreadable_images_are_replaced_alike_and_logged(dataset_config, image_f
     cut.write_bytes(cut.read_bytes()[:-100])
     reference = epochs_of(loader_of(dataset_config), [0])
     loader = loader_of(dataset_config, num_workers)
-    log = tmp_path / 'unreadable_images.txt'
-    loader.dataset.unreadable_log = str(log)
+    log = tmp_path / 'unreadable_images.jsonl'
+    loader.dataset.unreadable.write_to(log)
     drawn = epochs_of(loader, [0])
     assert equal(drawn, reference)
     assert not any('00.jpg' in path or '01.jpg' in path for batch in drawn for path in batch[3])
-    lines = set(log.read_text().splitlines())
-    assert lines == {f'{broken}\tempty file', f'{cut}\tcut short'}
+    assert read_list(log) == {str(broken): 'empty file', str(cut): 'cut short'}
 
 
 def test_an_unreadable_replacement_is_replaced_by_another(dataset_config, image_folder):
@@ -163,6 +164,22 @@ def test_wrapper_passes_on_what_runners_ask_for(dataset_config):
     assert len(dataset) == 12
     assert dataset.metainfo['classes'] == ('class_0', 'class_1')
     assert dataset.get_data_info(3)['sample_idx'] == 3
+
+
+def test_the_list_of_unreadable_images(tmp_path):
+    """Names with a newline and names that are no UTF-8 are one entry each; those met before there is a file count."""
+    names = ['a\nb.jpg', os.fsdecode(b'im\xe9.jpg'), 'c\td.jpg']
+    found = UnreadableList()
+    for name in [*names[:2], names[0]]:
+        found.add(UnreadableImage(name, 'empty file'))
+    found.write_to(tmp_path / 'list.jsonl')
+    found.add(UnreadableImage(names[2], 'cut short'))
+    assert read_list(tmp_path / 'list.jsonl') == dict(
+        zip(names, ['empty file', 'empty file', 'cut short'], strict=True)
+    )
+    assert read_list(tmp_path / 'none.jsonl') == {}
+    assert str(UnreadableImage(names[1], 'x')) == r'im\xe9.jpg: x'
+    assert str(UserError(f'no {names[1]}')) == r'no im\xe9.jpg'
 
 
 def test_unreadable_image_names_path_and_reason():

@@ -8,13 +8,13 @@ from mmengine.dataset import default_collate
 from PIL import Image
 
 from mmimg2vec.datasets import DataError, UnreadableImage
+from mmimg2vec.datasets.reading import depth_problem, image_size, missing_end, unreadable
 from mmimg2vec.datasets.transforms import (
     LoadImage,
     PackMaskedInputs,
     RandomTokenMask,
     random_token_mask,
 )
-from mmimg2vec.datasets.transforms.loading import missing_end
 
 IMAGE = cv2.resize(np.random.RandomState(0).randint(0, 256, (6, 8, 3), dtype=np.uint8), (80, 60))
 
@@ -45,15 +45,15 @@ def test_token_rank_does_not_depend_on_the_mask():
 
 @pytest.mark.parametrize('ratio', [0, 1, -0.1, 1.5, 75])
 def test_ratio_out_of_range(ratio):
-    with pytest.raises(DataError, match='out of range'):
+    with pytest.raises(DataError, match=r'out of range'):
         RandomTokenMask(16, ratio)
 
 
 def test_grids_that_cannot_be_masked():
-    with pytest.raises(DataError, match='60 x 64 px is not divisible into patches of 16 x 16'):
+    with pytest.raises(DataError, match=r'60 x 64 px is not divisible into patches of 16 x 16'):
         RandomTokenMask(16).transform(dict(img=np.zeros((60, 64, 3))))
     for ratio in (0.05, 0.95):
-        with pytest.raises(DataError, match='of 4 tokens: at least one'):
+        with pytest.raises(DataError, match=r'of 4 tokens: at least one'):
             RandomTokenMask(16, ratio).transform(dict(img=np.zeros((32, 32, 3))))
 
 
@@ -107,7 +107,7 @@ def test_a_folder_and_a_broken_array_are_unreadable(tmp_path):
         LoadImage().transform(dict(img_path=str(tmp_path)))
     path = tmp_path / 'x.npy'
     np.save(path, np.array([{'code': 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(UnreadableImage, match='not decodable'):
+    with pytest.raises(UnreadableImage, match=r'not decodable'):
         LoadImage().transform(dict(img_path=str(path)))
 
 
@@ -137,7 +137,7 @@ def test_channel_count_is_checked(tmp_path):
         LoadImage().transform(dict(img_path=str(path)))
     gray = tmp_path / 'gray.png'
     cv2.imwrite(str(gray), IMAGE[..., 0])
-    with pytest.raises(DataError, match='has 1 channels where 6'):
+    with pytest.raises(DataError, match=r'has 1 channels where 6'):
         LoadImage(channels=6, color_type='unchanged').transform(dict(img_path=str(gray)))
     assert LoadImage().transform(dict(img_path=str(gray)))['img'].shape == (60, 80, 3)
 
@@ -148,10 +148,76 @@ def test_multichannel_tiff(tmp_path):
     path = tmp_path / 'multi.tif'
     tifffile.imwrite(path, array)
     options = dict(channels=6, color_type='unchanged', imdecode_backend='tifffile')
-    with pytest.raises(DataError, match='holds uint16 values: set to_float32=True'):
+    with pytest.raises(DataError, match=r'holds uint16 values \(0 to 409\d\): set value_range='):
         LoadImage(**options).transform(dict(img_path=str(path)))
     results = LoadImage(to_float32=True, **options).transform(dict(img_path=str(path)))
     assert np.array_equal(results['img'], array.astype(np.float32))
+    scaled = LoadImage(value_range=(0, 4095), **options).transform(dict(img_path=str(path)))['img']
+    assert scaled.dtype == np.float32 and np.allclose(scaled, array / 4095 * 255, atol=1e-4)
+
+
+@pytest.mark.parametrize('bands', [4, 5])
+@pytest.mark.parametrize('layout', [
+    dict(photometric='rgb'), dict(photometric='minisblack'), dict(photometric='minisblack', planarconfig='separate'),
+])  # fmt: skip
+def test_bands_of_a_tiff_stay_as_they_are(tmp_path, bands, layout):
+    """OpenCV multiplies the first three by the fourth, and reads one band of other files."""
+    tifffile = pytest.importorskip('tifffile')
+    array = np.random.RandomState(0).randint(0, 256, (20, 24, bands), dtype=np.uint8)
+    array[0, 0, :4] = 255, 10, 20, 77
+    path = tmp_path / 'x.tif'
+    tifffile.imwrite(path, array.transpose(2, 0, 1) if 'planarconfig' in layout else array, **layout)
+    results = LoadImage(channels=bands, color_type='unchanged').transform(dict(img_path=str(path)))
+    assert np.array_equal(results['img'], array)
+
+
+@pytest.mark.parametrize('behind', [b'\0\0', b'\xff\xda', bytes(range(256)) * 40, encoded('.jpg')[:500]])
+@pytest.mark.parametrize('extension', ['.jpg', '.png', '.webp', '.bmp'])
+def test_what_follows_a_complete_picture_does_not_matter(tmp_path, extension, behind):
+    """A motion photo is a JPEG file with a video behind it."""
+    path = tmp_path / f'image{extension}'
+    path.write_bytes(encoded(extension) + behind)
+    assert unreadable(path) is None
+    path.write_bytes(encoded(extension)[:-300])
+    assert unreadable(path) == 'cut short'
+
+
+@pytest.mark.parametrize(('settings', 'size', 'turned'), [
+    (dict(), (60, 80), True), (dict(color_type='color_ignore_orientation'), (80, 60), False),
+])  # fmt: skip
+def test_header_and_loader_agree_on_turned_photos(tmp_path, settings, size, turned):
+    photo, exif = Image.fromarray(np.rot90(IMAGE).copy()), Image.Exif()
+    exif[0x0112] = 6
+    photo.save(tmp_path / 'x.jpg', exif=exif)
+    results = dict(img_path=str(tmp_path / 'x.jpg'))
+    assert LoadImage(**settings).transform(dict(results))['img_shape'] == size
+    assert image_size(tmp_path / 'x.jpg', turned) == size
+    given = dict(results, height=size[1], width=size[0])
+    with pytest.raises(UnreadableImage, match=r"set color_type='color_ignore_orientation'"):
+        LoadImage(**settings).transform(given)
+
+
+def test_large_pictures_are_refused_before_they_are_decoded(tmp_path):
+    for name in ('x.png', 'x.jpg', 'x.webp', 'x.tif'):
+        Image.new('L', (3000, 2000)).save(tmp_path / name)
+        assert unreadable(tmp_path / name) is None
+        with pytest.raises(UnreadableImage, match=r'2000 x 3000 px are more than max_pixels=5000000'):
+            LoadImage(max_pixels=5_000_000).transform(dict(img_path=str(tmp_path / name)))
+
+
+@pytest.mark.parametrize(('top', 'good'), [(4016, False), (65000, True)])
+def test_sixteen_bits_that_lose_their_values_are_named(tmp_path, top, good):
+    grey = np.linspace(0, top, 60 * 80).reshape(60, 80).astype(np.uint16)
+    paths = [tmp_path / name for name in ('a.png', 'a.tif')]
+    for path in paths:
+        cv2.imwrite(str(path), grey)
+        problem = depth_problem([path], LoadImage())
+        assert (problem is None) == good
+        scaled = LoadImage(value_range=(0, top)).transform(dict(img_path=str(path)))['img']
+        assert np.allclose(scaled[..., 0], grey / top * 255, atol=1e-3)
+        assert depth_problem([path], LoadImage(value_range=(0, top))) is None
+    if not good:
+        assert 'a.png and others hold 16-bit values of which the highest is 4016' in depth_problem(paths, LoadImage())
 
 
 def test_six_channels_through_the_whole_pipeline(tmp_path):

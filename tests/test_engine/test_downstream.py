@@ -7,6 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
 
 from mmimg2vec.datasets import DrawKey, SeededDataset
+from mmimg2vec.datasets.unreadable import read_list
 
 
 @pytest.fixture
@@ -87,5 +88,4 @@ def test_an_image_that_cannot_be_read_is_replaced(shapes, tmp_path):
         cfg.custom_hooks.append(dict(type='mmimg2vec.UnreadableImagesHook', max_share=0.1))
         work_dir = tmp_path / task
         downstream.runner_of(cfg, work_dir).train()
-        lines = (work_dir / 'unreadable_images.txt').read_text().splitlines()
-        assert {line.split('\t')[1] for line in lines} == {'empty file'}
+        assert set(read_list(work_dir / 'unreadable_images.jsonl').values()) == {'empty file'}

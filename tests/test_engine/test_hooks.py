@@ -10,6 +10,7 @@ import toy
 from mmengine.config import Config
 from mmengine.hooks import Hook, LoggerHook
 
+from mmimg2vec.datasets.unreadable import read_list
 from mmimg2vec.engine.hooks import GradNormHook, SeededStepHook, ThroughputHook
 from mmimg2vec.engine.hooks.backbone_export import backbone_state
 from mmimg2vec.errors import UserError
@@ -248,24 +249,24 @@ def test_unreadable_images_are_counted(images, tmp_path, num_workers):
         [dict(type='mmimg2vec.UnreadableImagesHook', max_share=0.1, interval=1)],
         train_dataloader={**toy.train_dataloader(images), 'num_workers': num_workers},
     )
-    (tmp_path / 'run' / 'unreadable_images.txt').write_text('a line\tof an older run\n')
+    path = tmp_path / 'run' / 'unreadable_images.jsonl'
+    path.write_text('{"image": "of an older run", "reason": "any"}\n')
     run.train()
-    lines = (tmp_path / 'run' / 'unreadable_images.txt').read_text().splitlines()
-    assert lines[0] == f'{broken}\tempty file'
-    assert len(set(lines)) == 1 and len(lines) <= 2 * max(1, num_workers)
+    assert read_list(path) == {str(broken): 'empty file'}
+    assert len(path.read_text().splitlines()) <= 2 * max(1, num_workers)
     assert run.message_hub.get_scalar('train/unreadable_images').current() == 1
 
 
 def test_a_resumed_run_goes_on_with_its_list_of_unreadable_images(images, tmp_path):
     (images / 'class_0' / '00.png').write_bytes(b'')
     hooks = [dict(type='mmimg2vec.UnreadableImagesHook', max_share=0.5)]
-    path = tmp_path / 'run' / 'unreadable_images.txt'
+    path = tmp_path / 'run' / 'unreadable_images.jsonl'
     toy.runner_of(images, tmp_path / 'run', 1, hooks).train()
     with path.open('a') as file:
-        file.write('a line\tof the first part\n')
+        file.write('{"image": "of the first part", "reason": "any"}\n')
     resumed = toy.runner_of(images, tmp_path / 'run', 2, hooks, resume=True)
     resumed.train()
-    assert 'a line\tof the first part' in path.read_text().splitlines()
+    assert 'of the first part' in read_list(path)
     assert resumed.message_hub.get_scalar('train/unreadable_images').current() == 2
 
 

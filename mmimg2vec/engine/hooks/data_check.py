@@ -6,7 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
-from mmimg2vec.datasets.checks import check_classes, check_dataset, head_classes
+from mmimg2vec.datasets.checks import check_classes, check_dataset, check_mixed_classes, head_classes
 from mmimg2vec.registry import HOOKS
 from mmimg2vec.utils.distributed import on_main_process, unwrapped
 
@@ -34,16 +34,25 @@ class DataCheckHook(Hook):
         Raises:
             UserError: Something does not match: what, where, and the cure.
         """
-        on_main_process(lambda: self._check(runner))
+        notes = on_main_process(lambda: self._check(runner))
+        if notes:
+            runner.logger.info(f'data check: {" | ".join(notes)}')
 
-    def _check(self, runner: Runner) -> None:
+    def _check(self, runner: Runner) -> list[str]:
         loops = {name: getattr(runner, f'_{name}_loop') for name in ('train', 'val', 'test')}
         datasets = {
             f'{name}_dataloader': loop.dataloader.dataset
             for name, loop in loops.items()
             if isinstance(loop, BaseLoop)  # otherwise a config that this run does not use
         }
-        heads = head_classes(unwrapped(runner.model))
+        model = unwrapped(runner.model)
+        heads = head_classes(model)
         check_classes(datasets, heads)
-        for name, dataset in datasets.items():
-            check_dataset(dataset, name, self.max_files, min(heads.values(), default=None))
+        if 'train_dataloader' in datasets:
+            check_mixed_classes(model, heads)
+        num_classes = min(heads.values(), default=None)
+        return [
+            note
+            for name, dataset in datasets.items()
+            for note in check_dataset(dataset, name, self.max_files, num_classes)
+        ]

@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmimg2vec.evaluation.features import POOLS, extract_features
-from mmimg2vec.evaluation.labeled import LOADERS, build_labeled_loader, knn_accuracies
+from mmimg2vec.evaluation.labeled import LOADERS, build_labeled_loaders, knn_accuracies
 from mmimg2vec.registry import HOOKS
 
 
@@ -52,15 +52,13 @@ class KNNHook(Hook):
             UserError: A folder is missing or empty.
         """
         place = f'custom_hooks.{self._position(runner)}'
-        self.loaders = {
-            name: build_labeled_loader(self.configs[name], f'{place}.{name}', runner.seed) for name in LOADERS
-        }
+        self.loaders = build_labeled_loaders(self.configs, place, runner.seed)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Evaluate, where it is time to."""
         if not (self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner)):
             return
-        bank, query = (extract_features(runner.model, self.loaders[name], self.pools) for name in LOADERS)
+        bank, query = (extract_features(runner.model, loader, self.pools) for loader in self.loaders)
         device = next(runner.model.parameters()).device
         found = knn_accuracies(bank, query, self.k, self.temperature, device)
         accuracies = {f'knn/accuracy_{POOLS[pool]}': value for pool, value in found.items()}

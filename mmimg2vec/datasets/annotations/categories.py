@@ -1,4 +1,4 @@
-"""Small facts about annotation and image files, without the libraries that train on them."""
+"""Categories of annotation files, without the libraries that train on them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import mmap
 import re
 from collections.abc import Sequence
 from pathlib import Path
-
-from PIL import Image
 
 from mmimg2vec.errors import UserError
 
@@ -63,15 +61,6 @@ def category_problem(names: Sequence[str], classes: Sequence[str], ann_file: str
             'numbers them: write them in the order of the file'
         )
     return None
-
-
-def image_size(path: str | Path) -> tuple[int, int] | None:
-    """Height and width of an image, from its header; None where that cannot be read."""
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except OSError:
-        return None
 
 
 def _decode_list(content: mmap.mmap, position: int) -> list[dict] | None:

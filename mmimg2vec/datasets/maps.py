@@ -1,0 +1,121 @@
+"""Maps of segmentation: are their values classes, and is there anything to learn in them?"""
+
+from __future__ import annotations
+
+import os.path as osp
+from collections.abc import Sequence
+from typing import Any
+
+import mmcv
+import numpy as np
+
+from mmimg2vec.datasets.reading import image_size
+from mmimg2vec.errors import UserError
+
+# Maps that are opened where some class has not been met in the first ones.
+_OPENED_FOR_CLASSES = 256
+# mmseg keeps eight bits of a map, and 255 means ignored.
+_MOST_CLASSES = 255
+
+
+def check_maps(infos: Sequence[dict], dataset: Any, where: str, opened: int) -> list[str]:
+    """Check some maps of a segmentation dataset, read as its pipeline reads them.
+
+    Args:
+        infos: Samples with ``seg_map_path`` and ``img_path``.
+        dataset: The dataset: has ``reduce_zero_label``, ``label_map``, ``ignore_index`` and ``metainfo``.
+        where: Name of its dataloader, for messages.
+        opened: Maps that are opened, evenly spread; more of them where a class has not been met.
+
+    Returns:
+        What is to be said: classes that do not occur in the maps looked at.
+
+    Raises:
+        UserError: A map holds something else than classes, or there is at most one class to learn.
+    """
+    classes = tuple(dataset.metainfo.get('classes') or ())
+    if len(classes) > _MOST_CLASSES:
+        raise UserError(
+            f'the dataset of {where} has {len(classes)} classes, and mmseg keeps eight bits of a map, 255 for ignored: at '
+            f'most {_MOST_CLASSES} classes can be told apart; join some'
+        )
+    infos = [info for info in infos if osp.isfile(info.get('seg_map_path') or '')]
+    # The first ones evenly spread, then the rest.
+    first = set(range(0, len(infos), max(1, len(infos) // opened)))
+    order = [*sorted(first), *(number for number in range(len(infos)) if number not in first)]
+    pixels = np.zeros(256, np.int64)
+    seen = 0
+    for number in order[:_OPENED_FOR_CLASSES]:
+        if seen >= opened and len(_present(pixels, dataset, len(classes))) == len(classes):
+            break
+        pixels += np.bincount(_read(infos[number], dataset, where).ravel(), minlength=256)
+        seen += 1
+    return _judge(pixels, seen, len(infos), classes, dataset, where) if seen and classes else []
+
+
+def _judge(pixels: np.ndarray, seen: int, total: int, classes: tuple, dataset: Any, where: str) -> list[str]:
+    present = _present(pixels, dataset, len(classes))
+    values = ', '.join(f'{value} ({count} pixels)' for value, count in enumerate(pixels) if count)
+    if not present:
+        raise UserError(
+            f'all pixels of the {seen} maps looked at in {where} are ignored; their values: {values}, with '
+            f'reduce_zero_label={dataset.reduce_zero_label}: correct reduce_zero_label, or convert the maps'
+        )
+    if len(present) == 1 and len(classes) > 1:
+        cure = 'write 1, not 255, for objects' if pixels[255] else 'correct reduce_zero_label or the maps'
+        raise UserError(
+            f'the {seen} maps looked at in {where} hold one class only, {classes[next(iter(present))]}; their values: '
+            f'{values}, with reduce_zero_label={dataset.reduce_zero_label}, 255 for ignored: {cure}'
+        )
+    absent = [str(name) for number, name in enumerate(classes) if number not in present]
+    if not absent:
+        return []
+    named = ', '.join(absent[:5]) + (' ...' if len(absent) > 5 else '')
+    return [f'{len(absent)} of {len(classes)} classes do not occur in {seen} of {total} maps of {where}: {named}']
+
+
+def _present(pixels: np.ndarray, dataset: Any, count: int) -> set[int]:
+    """Classes whose pixels have been met."""
+    values = [value for value in range(255) if pixels[value]]
+    if dataset.reduce_zero_label:
+        values = [value - 1 for value in values if value]
+    if dataset.label_map:
+        values = [dataset.label_map.get(value, value) for value in values]
+    return {value for value in values if 0 <= value < count}
+
+
+def _read(info: dict, dataset: Any, where: str) -> np.ndarray:
+    path = info['seg_map_path']
+    backend = next((step.imdecode_backend for step in _steps(dataset) if hasattr(step, 'reduce_zero_label')), 'pillow')
+    try:
+        with open(path, 'rb') as file:
+            values = mmcv.imfrombytes(file.read(), flag='unchanged', backend=backend).squeeze()
+    except Exception as error:  # each decoder has exceptions of its own for what it cannot read
+        raise UserError(f'{path} is no readable image ({error}): replace it') from error
+    if values.ndim != 2:
+        raise UserError(
+            f'{path} in the dataset of {where} is a color picture, not a map of class numbers: convert the maps to '
+            'one channel'
+        )
+    size = image_size(info['img_path']) if osp.isfile(info.get('img_path') or '') else None
+    if size not in (None, values.shape):
+        raise UserError(
+            f'the map {path} is {values.shape[0]} x {values.shape[1]} and its image {info["img_path"]} another size: '
+            f'the maps of {where} belong to other images, or these have been resized'
+        )
+    count = len(dataset.label_map or dataset.metainfo.get('classes') or ())
+    top = count if dataset.reduce_zero_label else count - 1
+    present = np.unique(values)
+    wrong = [v for v in present if v > top and v not in (255, dataset.ignore_index)] if count else []
+    wrong += [v for v in present if v < 0 or v > 255]
+    if wrong:
+        raise UserError(
+            f'the map {path} in the dataset of {where} holds the value {wrong[0]}, and {count} classes with '
+            f'reduce_zero_label={dataset.reduce_zero_label} allow 0 to {top}, and {dataset.ignore_index} for ignored: '
+            'correct metainfo.classes or reduce_zero_label, or convert the maps'
+        )
+    return values.astype(np.uint8)
+
+
+def _steps(dataset: Any) -> Sequence[Any]:
+    return getattr(getattr(dataset, 'pipeline', None), 'transforms', ())

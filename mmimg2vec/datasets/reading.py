@@ -1,0 +1,289 @@
+"""One way to read an image file, for the loader, the checks, inference and the search for broken files alike."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import mmcv
+import numpy as np
+from mmengine import fileio
+from PIL import Image
+
+from mmimg2vec.datasets.errors import DataError, UnreadableImage
+
+#: Endings of the names of image files, in lower case: the one list for training, inference, probes and tools.
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.pgm', '.tif', '.tiff', '.webp')
+#: Larger pictures are refused before they are decoded: a small file may hold gigabytes of one color.
+MAX_PIXELS = 200_000_000
+
+_ORIENTATION = 0x0112  # EXIF's number of it; from 5 on the photo is turned by a quarter
+_TIFF = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
+_PNG_END = b'IEND\xaeB`\x82'  # the chunk's checksum is always this one
+# A marker in the data of a scan: 0xFF followed by none of a stuffed zero, a restart marker and a fill byte.
+_MARKER = re.compile(rb'\xff[^\x00\xd0-\xd7\xff]')
+_SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether a path, relative to the folder that is looked through, is in a hidden folder or itself hidden."""
+    return any(part.startswith('.') for part in path.parts)
+
+
+def read_bytes(path: str, max_pixels: int | None = MAX_PIXELS, backend_args: dict | None = None) -> bytes:
+    """Read an image file and check that it is whole, without decoding it.
+
+    Args:
+        path: The file.
+        max_pixels: Largest accepted number of pixels; None accepts any.
+        backend_args: Of mmengine's file backends.
+
+    Raises:
+        UnreadableImage: It is missing, empty, cut short, or larger than ``max_pixels``.
+    """
+    try:
+        data = fileio.get(path, backend_args=backend_args)
+    except FileNotFoundError as error:
+        raise UnreadableImage(path, 'missing') from error
+    except OSError as error:
+        raise UnreadableImage(path, str(error)) from error
+    if not data:
+        raise UnreadableImage(path, 'empty file')
+    if missing_end(data):
+        raise UnreadableImage(path, 'cut short')
+    size = None if max_pixels is None or path.endswith('.npy') else _stored_size(data)
+    if size is not None and size[0] * size[1] > max_pixels:
+        raise UnreadableImage(
+            path,
+            f'{size[0]} x {size[1]} px are more than max_pixels={max_pixels}: make it smaller, or raise max_pixels',
+        )
+    return data
+
+
+def read_image(
+    path: str,
+    color_type: str = 'color',
+    backend: str | None = 'cv2',
+    channels: int | None = None,
+    full_depth: bool = False,
+    max_pixels: int | None = MAX_PIXELS,
+    backend_args: dict | None = None,
+) -> np.ndarray:
+    """Read and decode an image.
+
+    Args:
+        path: The file; one named ``*.npy`` holds an array (H, W) or (H, W, C).
+        color_type: As mmcv has it: ``'color'`` (turned by the EXIF orientation), ``'color_ignore_orientation'``,
+            ``'unchanged'`` (all channels, not turned), ...
+        backend: Decoder, as mmcv names them.
+        channels: With ``'unchanged'``: expected channels. A TIFF file of other counts than 1 and 3 is read by tifffile,
+            its bands in the order of the file.
+        full_depth: Keep 16-bit values; otherwise ``'color'`` keeps their upper eight bits.
+        max_pixels: As :func:`read_bytes` has it.
+        backend_args: Of mmengine's file backends.
+
+    Returns:
+        ``(H, W)`` or ``(H, W, C)``, three channels in the order BGR.
+
+    Raises:
+        UnreadableImage: It cannot be read.
+        DataError: A package is missing, or a TIFF file has more bands than the pipeline keeps.
+    """
+    path = str(path)
+    data = read_bytes(path, max_pixels, backend_args)
+    try:
+        if path.endswith('.npy'):
+            img = np.load(io.BytesIO(data), allow_pickle=False)
+        elif data[:4] in _TIFF and (bands := _bands(data)) not in (1, 3):
+            img = _read_bands(path, data, color_type, bands, channels)
+        elif data[:4] in _TIFF and color_type == 'unchanged' and channels not in (None, 1, 3):
+            img = _read_bands(path, data, color_type, channels, channels)
+        elif full_depth and color_type.startswith('color'):
+            ignore = cv2.IMREAD_IGNORE_ORIENTATION if color_type.endswith('ignore_orientation') else 0
+            img = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR | ignore)
+        else:
+            img = mmcv.imfrombytes(data, flag=color_type, backend=backend)
+    except ImportError as error:
+        raise DataError(f'{path}: {error}; run: pip install {error.name or backend}') from error
+    except DataError:
+        raise
+    except Exception as error:  # each decoder has exceptions of its own for what it cannot read
+        if 'imagecodecs' in str(error):
+            raise DataError(
+                f'{path} is compressed in a way that needs a package; run: pip install imagecodecs'
+            ) from error
+        raise UnreadableImage(path, f'not decodable ({error})') from error
+    if img is None or img.ndim not in (2, 3) or img.size == 0:
+        raise UnreadableImage(path, 'not decodable as an image')
+    return img
+
+
+def image_size(path: str | Path, turned: bool = True) -> tuple[int, int] | None:
+    """Height and width of an image from its header, as the loader will give it; None where it cannot be read.
+
+    Args:
+        path: The file.
+        turned: The loader turns it by its EXIF orientation.
+    """
+    try:
+        with Image.open(path) as image:
+            sideways = turned and image.getexif().get(_ORIENTATION, 1) >= 5
+            return (image.width, image.height) if sideways else (image.height, image.width)
+    except Exception:  # what is wrong will be said by the loader
+        return None
+
+
+def depth_problem(paths: Iterable[str | Path], loader: Any) -> str | None:
+    """Why a loader loses the values of 16-bit files, or None.
+
+    Of 16-bit color and gray files a loader keeps the upper eight bits: right for photos, whose values fill the 16 bits,
+    and wrong for data of 12 bits, of which 16 gray levels are left.
+
+    Args:
+        paths: Some of the images.
+        loader: An ``mmimg2vec.LoadImage``; others pass.
+    """
+    if getattr(loader, 'value_range', 0) is not None or not loader.color_type.startswith('color'):
+        return None
+    deep, top = [], 0
+    for path in paths:
+        try:
+            data = read_bytes(str(path), loader.max_pixels, loader.backend_args)
+        except UnreadableImage:
+            continue
+        is_deep_png = data.startswith(b'\x89PNG') and data[24:25] == b'\x10'
+        if not is_deep_png and data[:4] not in _TIFF and data[:2] not in (b'P5', b'P6'):
+            continue
+        img = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
+        if img is not None and img.dtype == np.uint16:
+            deep.append(path)
+            top = max(top, int(img.max()))
+    if not deep or top >= 1 << 14:
+        return None
+    return (
+        f'{deep[0]} and others hold 16-bit values of which the highest is {top}, and the upper eight bits that are read '
+        f'would keep {(top >> 8) + 1} gray levels: set value_range=(0, {(1 << top.bit_length()) - 1}), the range of the '
+        "data, in the pipeline's LoadImage"
+    )
+
+
+def unreadable(path: str | Path) -> str | None:
+    """Why an image cannot be read, or None."""
+    try:
+        read_image(str(path))
+    except UnreadableImage as error:
+        return error.reason
+    except DataError as error:
+        return str(error)
+    return None
+
+
+def missing_end(data: bytes) -> bool:
+    """Whether a file has been cut short, which decoders fill with gray rather than refuse.
+
+    A JPEG file is walked from marker to marker to its end of image: what follows that, such as the video of a motion
+    photo, is nobody's business, and a thumbnail's markers lie inside a segment. PNG, WebP and BMP name their end or
+    length. Other formats return False.
+    """
+    if data.startswith(b'\xff\xd8'):
+        return not _walk_jpeg(data)[1]
+    if data.startswith(b'\x89PNG'):
+        return data.rfind(_PNG_END) < 0
+    if data[:4] == b'RIFF' and data[8:12] == b'WEBP':
+        return len(data) < 8 + struct.unpack('<I', data[4:8])[0]
+    if data[:2] == b'BM' and len(data) >= 6:
+        return len(data) < struct.unpack('<I', data[2:6])[0]
+    return False
+
+
+def _walk_jpeg(data: bytes) -> tuple[tuple[int, int] | None, bool]:
+    """Height and width as stored, where they are named, and whether the end of the image is there."""
+    size, position = None, 2
+    while True:
+        position = data.find(b'\xff', position)
+        if position < 0 or position + 1 >= len(data):
+            return size, False
+        marker = data[position + 1]
+        if marker == 0xFF:  # a fill byte
+            position += 1
+            continue
+        position += 2
+        if marker == 0xD9:
+            return size, True
+        if marker in (0, 1) or 0xD0 <= marker <= 0xD8:  # without a segment
+            continue
+        if position + 2 > len(data):
+            return size, False
+        (length,) = struct.unpack('>H', data[position : position + 2])
+        if marker in _SIZE_MARKERS and position + 7 <= len(data):
+            size = struct.unpack('>HH', data[position + 3 : position + 7])
+        position += length
+        if marker == 0xDA:
+            found = _MARKER.search(data, position)
+            if found is None:
+                return size, False
+            position = found.start()
+
+
+def _stored_size(data: bytes) -> tuple[int, int] | None:
+    """Height and width from the header; None where it names none that is understood."""
+    if data.startswith(b'\xff\xd8'):
+        return _walk_jpeg(data)[0]
+    if data.startswith(b'\x89PNG') and len(data) >= 24:
+        width, height = struct.unpack('>II', data[16:24])
+        return height, width
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.height, image.width
+    except Image.DecompressionBombError:
+        return 1 << 31, 1 << 31
+    except Exception:  # the decoder will say what is wrong
+        return None
+
+
+def _bands(data: bytes) -> int:
+    """Bands of a TIFF file by its header, 1 where it cannot be read."""
+    try:
+        import tifffile
+
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            return file.pages[0].samplesperpixel
+    except ImportError:
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                return int((getattr(image, 'tag_v2', None) or {}).get(277, 1))
+        except Exception:  # Pillow knows no TIFF files of five bands and more
+            return 0
+    except Exception:  # a broken header; the decoder will say so
+        return 1
+
+
+def _read_bands(path: str, data: bytes, color_type: str, bands: int, channels: int | None) -> np.ndarray:
+    """A TIFF file of other band counts than 1 and 3: OpenCV multiplies colors by a fourth band, and loses a fifth.
+
+    Raises:
+        DataError: The pipeline keeps three bands, and these are no colors.
+    """
+    if color_type != 'unchanged':
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                if image.mode in ('RGBA', 'RGBX', 'LA', 'CMYK'):  # the fourth band is alpha, or the colors are ink
+                    return np.array(image.convert('RGB'))[..., ::-1]
+        except OSError:
+            pass
+        raise DataError(
+            f"{path} has {bands} bands: set channels={bands} and color_type='unchanged' in the pipeline's LoadImage and "
+            f'in_channels={bands} of the backbone'
+        )
+    import tifffile
+
+    img = tifffile.imread(io.BytesIO(data))
+    wanted = channels or bands
+    if img.ndim == 3 and img.shape[-1] != wanted and img.shape[0] == wanted:
+        img = np.ascontiguousarray(img.transpose(1, 2, 0))  # band by band, or a page for each
+    return img

@@ -1,0 +1,58 @@
+"""The list of images that could not be read, shared by all processes of a run."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+
+from mmengine.logging import print_log
+
+from mmimg2vec.datasets.errors import UnreadableImage
+
+
+class UnreadableList:
+    """Names each unreadable image once: in the log, and as soon as there is one in a file of JSON lines.
+
+    A line of the file is ``{"image": ..., "reason": ...}``; names that are no UTF-8 are written with the escapes that
+    Python's file functions take back.
+    """
+
+    def __init__(self) -> None:
+        self._file: str | None = None
+        self._met: dict[str, str] = {}
+
+    def write_to(self, path: str | Path) -> None:
+        """Write into this file from now on, those met so far included."""
+        self._file = str(path)
+        for image, reason in self._met.items():
+            self._append(image, reason)
+
+    def add(self, unreadable: UnreadableImage) -> None:
+        """Name an image, where this process has not yet; other processes may name it too."""
+        if unreadable.path in self._met:
+            return
+        self._met[unreadable.path] = unreadable.reason
+        if self._file is None:
+            print_log(f'unreadable image: {unreadable}', 'current', logging.WARNING)
+        else:
+            self._append(unreadable.path, unreadable.reason)
+
+    def _append(self, image: str, reason: str) -> None:
+        line = json.dumps({'image': image, 'reason': reason}) + '\n'
+        # One write, so that lines of several processes do not mix.
+        descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(descriptor, line.encode('ascii'))
+        finally:
+            os.close(descriptor)
+
+
+def read_list(path: str | Path) -> dict[str, str]:
+    """Image -> reason, from the file of an :class:`UnreadableList`; nothing where there is none."""
+    path = Path(path)
+    if not path.is_file():
+        return {}
+    entries = [json.loads(line) for line in path.read_text(encoding='ascii').splitlines()]
+    return {entry['image']: entry['reason'] for entry in entries}
