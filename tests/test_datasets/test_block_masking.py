@@ -30,6 +30,14 @@ def test_blocks_are_within_the_limits_and_the_grid():
     assert (top + height <= 14).all() and (left + width <= 14).all()
 
 
+def test_areas_of_blocks_are_spread_evenly_up_to_the_largest():
+    rng = np.random.default_rng(0)
+    blocks = [draw_block(GRID, (16, 98), (0.9, 1.1), rng) for _ in range(4000)]
+    areas = np.array([block[2] * block[3] for block in blocks if block is not None])
+    assert areas.max() == 100  # 10 x 10: an area of 98, rounded to whole patches
+    assert 50 < areas.mean() < 64  # uniform between 16 and 98
+
+
 def test_hidden_patches_lie_together():
     """Of a block-wise mask far more neighbors are hidden than of as many single patches."""
     rng = np.random.default_rng(0)

@@ -38,6 +38,24 @@ class TestFiveChannels(TestMaskedVisionTransformer):
     channels = 5
 
 
+def test_norm_before_the_blocks_is_in_the_masked_path_too():
+    torch.manual_seed(0)
+    backbone = evaluated(MaskedVisionTransformer(arch=ARCH, img_size=64, pre_norm=True))
+    torch.nn.init.normal_(backbone.pre_norm.weight)
+    images = torch.randn(2, 3, 64, 64)
+    (found,) = backbone(images, TokenMask.nothing(2, 16))
+    torch.testing.assert_close(backbone.norm1(found), backbone(images)[-1])
+
+
+def test_patch_embedding_starts_as_a_linear_layer():
+    """MAE's start: Xavier's uniform bounds of the flattened patch, not those of a convolution."""
+    backbone = MaskedVisionTransformer(arch=ARCH, img_size=64, patch_size=16)
+    backbone.init_weights()
+    bound = (6 / (3 * 16 * 16 + 32)) ** 0.5
+    largest = backbone.patch_embed.projection.weight.abs().max()
+    assert 0.99 * bound < largest <= bound
+
+
 def test_masked_path_equals_mae():
     torch.manual_seed(0)
     mae = MAEViT(arch=ARCH, img_size=64, patch_size=16)

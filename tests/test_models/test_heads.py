@@ -4,8 +4,8 @@ import torch.nn.functional as F
 from contracts import random_token_mask
 
 from mmimg2vec import UserError
-from mmimg2vec.models import CosineFeatureLoss, FeatureHead, MSEFeatureLoss, SmoothL1FeatureLoss
-from mmimg2vec.models.utils import gather_tokens
+from mmimg2vec.models import CosineFeatureLoss, FeatureHead, MSEFeatureLoss, SmoothL1FeatureLoss, TokenAlignmentHead
+from mmimg2vec.models.utils import gather_tokens, token_diversity
 
 LOSSES = [CosineFeatureLoss(), SmoothL1FeatureLoss(), SmoothL1FeatureLoss(0.1), MSEFeatureLoss()]
 
@@ -37,6 +37,17 @@ class TestLosses:
         assert all(loss(x, x + 1).dtype == torch.float32 for loss in LOSSES)
 
 
+@pytest.mark.parametrize('head', [FeatureHead(8, 8), TokenAlignmentHead(8, 8, supervision='masked')])
+def test_watched_quantities_are_those_of_prediction_and_target(head):
+    target = dict(tokens=torch.randn(2, 16, 8), pooled=torch.randn(2, 8))
+    positions = head.positions(random_token_mask(2, 16, 12))
+    alike = torch.randn(2, 1, 8).expand(2, 12, 8)  # predictions without any diversity
+    result = head.loss(alike, positions, torch.randn(2, 8), target)
+    assert result['prediction_diversity'].abs() < 1e-6
+    wanted = gather_tokens(target['tokens'], positions)
+    torch.testing.assert_close(result['target_diversity'], token_diversity(wanted).mean())
+
+
 class TestFeatureHead:
     def target(self):
         return dict(tokens=torch.randn(2, 16, 8), pooled=torch.randn(2, 8))
@@ -57,6 +68,14 @@ class TestFeatureHead:
         assert set(watched) == {'target_diversity', 'prediction_diversity', 'prediction_cosine'}
         assert not any(value.requires_grad for value in watched.values())
         torch.testing.assert_close(watched['prediction_cosine'], F.cosine_similarity(prediction, wanted, dim=-1).mean())
+
+    def test_the_global_term_has_a_loss_of_its_own(self):
+        losses = dict(loss=dict(type='mmimg2vec.MSEFeatureLoss'), global_loss=dict(type='mmimg2vec.CosineFeatureLoss'))
+        head, target, class_token = FeatureHead(4, 8, **losses), self.target(), torch.randn(2, 4)
+        positions = head.positions(random_token_mask(2, 16, 12))
+        result = head.loss(torch.randn(2, 12, 8), positions, class_token, target)
+        cosine = F.cosine_similarity(head.global_pred(class_token), target['pooled'], dim=-1)
+        torch.testing.assert_close(result['loss_global'], (1 - cosine).mean())
 
     def test_global_term_switched_off(self):
         head = FeatureHead(4, 0, global_weight=0)

@@ -200,6 +200,15 @@ class TestNormalization:
         before = self.features.flatten(0, 1)
         assert (torch.corrcoef(before.T) - torch.eye(8)).abs().max() > 0.3
 
+    def test_whiten_is_the_written_out_formula(self):
+        rows = self.features.flatten(0, 1).double()
+        rows = rows - rows.mean(0)
+        covariance = rows.T @ rows / len(rows)
+        shrunk = covariance + (0.01 * covariance.diagonal().mean() + 1e-6) * torch.eye(len(covariance)).double()
+        expected = torch.linalg.solve_triangular(torch.linalg.cholesky(shrunk), rows.T, upper=False).T
+        found = normalize(self.features, 'whiten').flatten(0, 1)
+        torch.testing.assert_close(found, expected.float(), rtol=1e-3, atol=1e-4)
+
     def test_whiten_with_fewer_tokens_than_channels(self):
         assert normalize(torch.randn(2, 3, 64), 'whiten').isfinite().all()
 
