@@ -4,6 +4,7 @@ import ast
 import importlib
 import itertools
 import os
+import pkgutil
 import re
 import shlex
 import sys
@@ -14,6 +15,7 @@ from mmengine.registry import DefaultScope, Registry
 from pages import PAGES, READMES, ROOT, anchors, blocks, commands, name_of
 from tool_scripts import load_tool
 
+import mmimg2vec
 from mmimg2vec import registry
 from mmimg2vec.errors import UserError
 
@@ -46,6 +48,12 @@ def test_every_page_is_in_the_table_of_contents():
     listed = {line for block in blocks(index, r'\{toctree\}') for line in block.splitlines() if line and line[0] != ':'}
     pages = {path.relative_to(ROOT / 'docs').with_suffix('').as_posix() for path in (ROOT / 'docs').glob('*.md')}
     assert listed == (pages - {'index'}) | {'api/index'}
+
+
+def test_every_package_has_an_api_page():
+    pages = '\n'.join(page.read_text(encoding='utf-8') for page in (ROOT / 'docs' / 'api').glob('*.rst'))
+    documented = set(re.findall(r'^\.\. package:: mmimg2vec\.(\w+)$', pages, re.MULTILINE))
+    assert documented == {module.name for module in pkgutil.iter_modules(mmimg2vec.__path__)}
 
 
 # A path in one of these folders that a page names; `{a,b}` are several, `*` and capital words stand for anything.
