@@ -30,7 +30,7 @@ env_cfg = dict(
 visualizer = dict(
     type='Visualizer',
     vis_backends=[
-        dict(type='LocalVisBackend'),
+        dict(type='LocalVisBackend')
         # dict(type='TensorboardVisBackend'),
         # dict(type='WandbVisBackend', init_kwargs=dict(project='mmimg2vec')),
     ],

@@ -7,12 +7,7 @@ against MAE's 29.3, for which mmpretrain logs about 515 images/s per GPU (a ViT-
 Run: bash tools/dist_train.sh configs/cae_v2/cae-v2_vit-large-p16_8xb256-amp-coslr-300e_in1k.py 8
 """
 
-_base_ = [
-    '../_base_/models/cae_v2_vit-base-p16.py',
-    '../_base_/datasets/imagenet_block_masked.py',
-    '../_base_/schedules/cae_v2_adamw_coslr_300e.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['cae-v2_vit-base-p16_8xb256-amp-coslr-300e_in1k.py']
 
 # 1e-5 is the official code's LayerScale for a large ViT. Regressor and mask ratio (98 of 196) are the project's choice.
 model = dict(

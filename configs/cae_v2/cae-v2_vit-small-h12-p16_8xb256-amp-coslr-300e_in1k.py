@@ -6,12 +6,7 @@ against MAE's 29.3, for which mmpretrain logs about 515 images/s per GPU (a ViT-
 Run: bash tools/dist_train.sh configs/cae_v2/cae-v2_vit-small-h12-p16_8xb256-amp-coslr-300e_in1k.py 8
 """
 
-_base_ = [
-    '../_base_/models/cae_v2_vit-base-p16.py',
-    '../_base_/datasets/imagenet_block_masked.py',
-    '../_base_/schedules/cae_v2_adamw_coslr_300e.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['cae-v2_vit-base-p16_8xb256-amp-coslr-300e_in1k.py']
 
 # 12 heads, as the official code has them at every width (DeiT's small ViT has 6).
 model = dict(

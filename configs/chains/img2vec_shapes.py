@@ -59,24 +59,9 @@ stages = [
         config='configs/demo/img2vec_vit-tiny-p8_1xb128-coslr-8e_shapes.py',
         env=dict(IMG2VEC_TEACHER='{teacher}/backbone.pth'),
     ),
-    dict(
-        name='detect',
-        title='Detection (Mask R-CNN)',
-        config=_detect,
-        env=_from_pretrained,
-    ),
-    dict(
-        name='segment',
-        title='Segmentation (UPerNet)',
-        config=_segment,
-        env=_from_pretrained,
-    ),
-    dict(
-        name='finetune',
-        title='Classification, fine-tuned',
-        config=_finetune,
-        env=_from_pretrained,
-    ),
+    dict(name='detect', title='Detection (Mask R-CNN)', config=_detect, env=_from_pretrained),
+    dict(name='segment', title='Segmentation (UPerNet)', config=_segment, env=_from_pretrained),
+    dict(name='finetune', title='Classification, fine-tuned', config=_finetune, env=_from_pretrained),
     dict(
         name='segment-scratch',
         title='Segmentation (UPerNet), from scratch',
@@ -93,12 +78,7 @@ stages = [
         needs=['images'],
         baseline_of='finetune',
     ),
-    dict(
-        name='probe',
-        title='Frozen features',
-        command=f'{_probe} --work-dir {{probe}}',
-        env=_from_pretrained,
-    ),
+    dict(name='probe', title='Frozen features', command=f'{_probe} --work-dir {{probe}}', env=_from_pretrained),
     dict(
         name='probe-scratch',
         title='Frozen features, random weights',

@@ -34,11 +34,7 @@ _scratch = {
 }
 
 stages = [
-    dict(
-        name='pretrain',
-        title='Pre-training: Img2Vec, without labels',
-        config=configs['pretrain'],
-    ),
+    dict(name='pretrain', title='Pre-training: Img2Vec, without labels', config=configs['pretrain']),
     dict(
         name='knn',
         title='Frozen features',
@@ -51,12 +47,7 @@ stages = [
         config=configs['linear'],
         env=_from_pretrained,
     ),
-    dict(
-        name='finetune',
-        title='Classification, fine-tuned',
-        config=configs['finetune'],
-        env=_from_pretrained,
-    ),
+    dict(name='finetune', title='Classification, fine-tuned', config=configs['finetune'], env=_from_pretrained),
     dict(
         name='finetune-scratch',
         title='Classification, from scratch',
@@ -64,12 +55,7 @@ stages = [
         options=_scratch,
         baseline_of='finetune',
     ),
-    dict(
-        name='detect',
-        title='Detection (Mask R-CNN)',
-        config=configs['detect'],
-        env=_from_pretrained,
-    ),
+    dict(name='detect', title='Detection (Mask R-CNN)', config=configs['detect'], env=_from_pretrained),
     dict(
         name='detect-scratch',
         title='Detection (Mask R-CNN), from scratch',
@@ -77,12 +63,7 @@ stages = [
         options=_scratch,
         baseline_of='detect',
     ),
-    dict(
-        name='segment',
-        title='Segmentation (UPerNet)',
-        config=configs['segment'],
-        env=_from_pretrained,
-    ),
+    dict(name='segment', title='Segmentation (UPerNet)', config=configs['segment'], env=_from_pretrained),
     dict(
         name='segment-scratch',
         title='Segmentation (UPerNet), from scratch',

@@ -26,8 +26,7 @@ env = dict(IMG2VEC_SHAPES=shapes)
 _epochs = int('{{$IMG2VEC_EPOCHS:4}}')
 _budget = {'train_cfg.max_epochs': _epochs, 'param_scheduler.1.end': _epochs}
 _cae_v2 = dict(
-    config='configs/demo/cae-v2_vit-tiny-p8_1xb128-coslr-8e_shapes.py',
-    env=dict(IMG2VEC_CLIP='{clip}/clip.pth'),
+    config='configs/demo/cae-v2_vit-tiny-p8_1xb128-coslr-8e_shapes.py', env=dict(IMG2VEC_CLIP='{clip}/clip.pth')
 )
 _supervision = 'model.head.supervision'
 _mask_ratio = 'train_dataloader.dataset.dataset.pipeline.3.mask_ratio'
@@ -69,13 +68,7 @@ stages = [
         needs=['images'],
     ),
     *[
-        dict(
-            training,
-            name=name,
-            title=title,
-            options={**training.get('options', {}), **_budget},
-            needs=['images'],
-        )
+        dict(training, name=name, title=title, options={**training.get('options', {}), **_budget}, needs=['images'])
         for name, title, training, _ in _methods
     ],
     *[

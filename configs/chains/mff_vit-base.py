@@ -14,7 +14,6 @@ beside the same training from scratch.
 work_dir = 'work_dirs/chain/mff_vit-base'
 
 _pretraining = dict(
-    title='Pre-training: MFF, without labels',
-    config='configs/mff/mff_vit-base-p16_8xb512-amp-coslr-300e_in1k.py',
+    title='Pre-training: MFF, without labels', config='configs/mff/mff_vit-base-p16_8xb512-amp-coslr-300e_in1k.py'
 )
 stages = [dict(stage, **(_pretraining if stage['name'] == 'pretrain' else {})) for stage in _base_.stages]

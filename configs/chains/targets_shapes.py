@@ -54,11 +54,7 @@ stages = [
             command=f'{_probe} --work-dir {{probe-{name}}}',
             env=dict(IMG2VEC_BACKBONE=f'{{{name}}}/backbone.pth'),
         )
-        for name, title in (
-            ('mae', 'MAE'),
-            ('mae-long', 'MAE for longer'),
-            ('img2vec', 'Img2Vec'),
-        )
+        for name, title in (('mae', 'MAE'), ('mae-long', 'MAE for longer'), ('img2vec', 'Img2Vec'))
     ],
     dict(
         name='probe-teacher',

@@ -20,10 +20,7 @@ epochs = 4
 _student = 'configs/demo/img2vec_vit-tiny-p8_1xb128-coslr-8e_shapes.py'
 _probe = 'tools/probe.py configs/demo/vit-tiny-p8_1xb256-knn_shapes.py'
 _segment = 'configs/demo/fcn_vit-tiny-p8_1xb16-frozen-coslr-3e_shapes-96x96.py'
-_budget = {
-    'train_cfg.max_epochs': epochs,
-    'param_scheduler.1.end': epochs,
-}
+_budget = {'train_cfg.max_epochs': epochs, 'param_scheduler.1.end': epochs}
 _generator = 'model.target_generator'
 _simclr = dict(IMG2VEC_TEACHER='{simclr}/backbone.pth')
 # Another backbone than the ResNet of the config: nothing of it is dilated.
@@ -32,11 +29,7 @@ _other = {f'{_generator}.output_stride': None}
 # Teacher -> title, environment and options of its student.
 _teachers = dict(
     simclr=('SimCLR ResNet', _simclr, {}),
-    random=(
-        'random ResNet',
-        {},
-        {f'{_generator}.random_weights': '{seed}', f'{_generator}.teacher.init_cfg': None},
-    ),
+    random=('random ResNet', {}, {f'{_generator}.random_weights': '{seed}', f'{_generator}.teacher.init_cfg': None}),
     early=(
         'SimCLR ResNet, the stage before',
         _simclr,
@@ -48,11 +41,7 @@ _teachers = dict(
             f'{_generator}.teacher.out_indices': [1],
         },
     ),
-    upsampled=(
-        'SimCLR ResNet, not dilated but upsampled',
-        _simclr,
-        {**_other, f'{_generator}.resample': 'bilinear'},
-    ),
+    upsampled=('SimCLR ResNet, not dilated but upsampled', _simclr, {**_other, f'{_generator}.resample': 'bilinear'}),
     smoothed=('SimCLR ResNet, smoothed over 5 x 5 tokens', _simclr, {f'{_generator}.smooth': 5}),
     mae=('MAE ViT', {}, {**_other, f'{_generator}.teacher': '{mae}/backbone.pth'}),
     student=(

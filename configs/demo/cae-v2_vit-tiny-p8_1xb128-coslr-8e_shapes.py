@@ -24,18 +24,8 @@ model = dict(
         key_bias=False,
         layer_scale_init_value=0.1,
     ),
-    neck=dict(
-        type='mmimg2vec.LatentRegressor',
-        embed_dims=96,
-        depth=2,
-        num_heads=4,
-        layer_scale_init_value=0.1,
-    ),
-    head=dict(
-        type='mmimg2vec.TokenAlignmentHead',
-        loss=dict(type='mmimg2vec.CosineFeatureLoss'),
-        supervision='all',
-    ),
+    neck=dict(type='mmimg2vec.LatentRegressor', embed_dims=96, depth=2, num_heads=4, layer_scale_init_value=0.1),
+    head=dict(type='mmimg2vec.TokenAlignmentHead', loss=dict(type='mmimg2vec.CosineFeatureLoss'), supervision='all'),
     target_generator=dict(
         type='mmimg2vec.CLIPTargetGenerator',
         teacher=dict(
@@ -65,9 +55,9 @@ train_dataloader = dict(
                 # Blocks of 5 of the 64 patches and more, as of 16 of 196 at full size.
                 dict(type='mmimg2vec.BlockTokenMask', patch_size=8, mask_ratio=0.5, min_block=5),
                 dict(type='mmimg2vec.PackMaskedInputs'),
-            ],
-        ),
-    ),
+            ]
+        )
+    )
 )
 
 optim_wrapper = dict(
@@ -83,7 +73,4 @@ param_scheduler = [
 train_cfg = dict(type='mmimg2vec.CheckedTrainLoop', max_epochs=max_epochs)
 auto_scale_lr = dict(base_batch_size=128, enable=True)
 
-custom_hooks = [
-    *_base_.custom_hooks,
-    dict(type='mmimg2vec.KNNHook', interval=max_epochs // 2, **_base_.knn),
-]
+custom_hooks = [*_base_.custom_hooks, dict(type='mmimg2vec.KNNHook', interval=max_epochs // 2, **_base_.knn)]

@@ -11,16 +11,12 @@ _base_ = ['../_base_/datasets/shapes_masked.py', '../_base_/default_runtime.py']
 max_epochs = 10
 work_dir = 'work_dirs/demo/clip'
 
-classes = [
-    *('ball', 'butterfly', 'fish', 'flower', 'gear', 'house', 'key', 'leaf', 'mushroom', 'star'),
-]
+classes = [*('ball', 'butterfly', 'fish', 'flower', 'gear', 'house', 'key', 'leaf', 'mushroom', 'star')]
 textures = [
     *('bricked', 'checked', 'dotted', 'grainy', 'hatched', 'plain', 'ringed', 'scaly', 'striped'),
     *('veined', 'wavy'),
 ]
-colors = [
-    *('red', 'orange', 'yellow', 'green', 'turquoise', 'blue', 'purple', 'pink', 'brown', 'grey'),
-]
+colors = [*('red', 'orange', 'yellow', 'green', 'turquoise', 'blue', 'purple', 'pink', 'brown', 'grey')]
 # All words that Shapes' captions are made of: "a bricked brown house on a wavy ground".
 vocabulary = ['a', 'on', 'ground', *classes, *textures, *colors]
 
@@ -28,9 +24,7 @@ model = dict(
     type='mmimg2vec.CLIP',
     # CLIP's own mean and standard deviation, with which CLIPTargetGenerator will feed the image tower.
     data_preprocessor=dict(
-        mean=[122.7709383, 116.7460125, 104.09373615],
-        std=[68.5005327, 66.6321579, 70.32316305],
-        to_rgb=True,
+        mean=[122.7709383, 116.7460125, 104.09373615], std=[68.5005327, 66.6321579, 70.32316305], to_rgb=True
     ),
     backbone=dict(
         arch=dict(embed_dims=96, num_layers=3, num_heads=4, feedforward_channels=384),
@@ -43,11 +37,7 @@ model = dict(
     templates=[f'a {texture} {color} {{}} on a plain ground' for texture in textures for color in colors],
 )
 
-_captioned = dict(
-    type='mmimg2vec.CaptionDataset',
-    data_root=_base_.data_root + '/imagenet',
-    vocabulary=vocabulary,
-)
+_captioned = dict(type='mmimg2vec.CaptionDataset', data_root=_base_.data_root + '/imagenet', vocabulary=vocabulary)
 _pack = dict(type='mmpretrain.PackInputs', meta_keys=('caption', 'img_path'))
 train_dataloader = dict(
     dataset=dict(
@@ -69,8 +59,8 @@ train_dataloader = dict(
                 dict(type='mmpretrain.RandomFlip', prob=0.5),
                 _pack,
             ],
-        ),
-    ),
+        )
+    )
 )
 val_dataloader = dict(
     batch_size=256,

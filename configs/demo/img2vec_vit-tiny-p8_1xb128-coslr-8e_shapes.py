@@ -55,7 +55,4 @@ param_scheduler = [
 train_cfg = dict(type='mmimg2vec.CheckedTrainLoop', max_epochs=max_epochs)
 auto_scale_lr = dict(base_batch_size=128, enable=True)
 
-custom_hooks = [
-    *_base_.custom_hooks,
-    dict(type='mmimg2vec.KNNHook', interval=max_epochs // 2, **_base_.knn),
-]
+custom_hooks = [*_base_.custom_hooks, dict(type='mmimg2vec.KNNHook', interval=max_epochs // 2, **_base_.knn)]

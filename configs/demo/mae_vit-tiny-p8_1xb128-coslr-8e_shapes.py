@@ -61,9 +61,9 @@ train_dataloader = dict(
                 ),
                 dict(type='mmpretrain.RandomFlip', prob=0.5),
                 dict(type='mmpretrain.PackInputs'),
-            ],
-        ),
-    ),
+            ]
+        )
+    )
 )
 
 optim_wrapper = dict(

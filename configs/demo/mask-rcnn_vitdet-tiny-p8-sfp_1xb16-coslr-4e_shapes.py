@@ -41,11 +41,7 @@ model = dict(
         ),
     ),
     neck=dict(
-        type='mmimg2vec.SimpleFeaturePyramid',
-        in_channels=128,
-        out_channels=channels,
-        scales=(2, 1, 0.5),
-        num_outs=3,
+        type='mmimg2vec.SimpleFeaturePyramid', in_channels=128, out_channels=channels, scales=(2, 1, 0.5), num_outs=3
     ),
     rpn_head=dict(
         type='RPNHead',
@@ -65,11 +61,7 @@ model = dict(
             fc_out_channels=256,
             roi_feat_size=7,
             num_classes=10,
-            bbox_coder=dict(
-                type='DeltaXYWHBBoxCoder',
-                target_means=[0.0] * 4,
-                target_stds=[0.1, 0.1, 0.2, 0.2],
-            ),
+            bbox_coder=dict(type='DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=[0.1, 0.1, 0.2, 0.2]),
             reg_class_agnostic=False,
             loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
             loss_bbox=dict(type='L1Loss', loss_weight=1.0),
@@ -94,23 +86,12 @@ model = dict(
                 match_low_quality=True,
                 ignore_iof_thr=-1,
             ),
-            sampler=dict(
-                type='RandomSampler',
-                num=64,
-                pos_fraction=0.5,
-                neg_pos_ub=-1,
-                add_gt_as_proposals=False,
-            ),
+            sampler=dict(type='RandomSampler', num=64, pos_fraction=0.5, neg_pos_ub=-1, add_gt_as_proposals=False),
             allowed_border=-1,
             pos_weight=-1,
             debug=False,
         ),
-        rpn_proposal=dict(
-            nms_pre=300,
-            max_per_img=100,
-            nms=dict(type='nms', iou_threshold=0.7),
-            min_bbox_size=0,
-        ),
+        rpn_proposal=dict(nms_pre=300, max_per_img=100, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0),
         rcnn=dict(
             assigner=dict(
                 type='MaxIoUAssigner',
@@ -120,31 +101,15 @@ model = dict(
                 match_low_quality=True,
                 ignore_iof_thr=-1,
             ),
-            sampler=dict(
-                type='RandomSampler',
-                num=32,
-                pos_fraction=0.25,
-                neg_pos_ub=-1,
-                add_gt_as_proposals=True,
-            ),
+            sampler=dict(type='RandomSampler', num=32, pos_fraction=0.25, neg_pos_ub=-1, add_gt_as_proposals=True),
             mask_size=28,
             pos_weight=-1,
             debug=False,
         ),
     ),
     test_cfg=dict(
-        rpn=dict(
-            nms_pre=300,
-            max_per_img=100,
-            nms=dict(type='nms', iou_threshold=0.7),
-            min_bbox_size=0,
-        ),
-        rcnn=dict(
-            score_thr=0.05,
-            nms=dict(type='nms', iou_threshold=0.5),
-            max_per_img=30,
-            mask_thr_binary=0.5,
-        ),
+        rpn=dict(nms_pre=300, max_per_img=100, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0),
+        rcnn=dict(score_thr=0.05, nms=dict(type='nms', iou_threshold=0.5), max_per_img=30, mask_thr_binary=0.5),
     ),
 )
 
@@ -174,12 +139,7 @@ train_dataloader = dict(
             pipeline=[
                 dict(type='mmimg2vec.LoadImage'),
                 dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
-                dict(
-                    type='RandomResize',
-                    scale=(160, 160),
-                    ratio_range=(0.75, 1.25),
-                    keep_ratio=True,
-                ),
+                dict(type='RandomResize', scale=(160, 160), ratio_range=(0.75, 1.25), keep_ratio=True),
                 dict(type='RandomCrop', crop_size=size),
                 dict(type='FilterAnnotations', min_gt_bbox_wh=(4, 4)),
                 dict(type='RandomFlip', prob=0.5),
@@ -203,10 +163,7 @@ val_dataloader = dict(
             dict(type='mmimg2vec.LoadImage'),
             dict(type='Resize', scale=(160, 160), keep_ratio=True),
             dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
-            dict(
-                type='PackDetInputs',
-                meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
-            ),
+            dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
         ],
     ),
 )

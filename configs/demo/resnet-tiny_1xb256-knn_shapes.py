@@ -24,6 +24,6 @@ model = dict(
             checkpoint='{{$IMG2VEC_BACKBONE:work_dirs/demo/teacher/backbone.pth}}',
             prefix='backbone.',
         ),
-    ),
+    )
 )
 knn = dict(pools=('mean',))  # there is no class token

@@ -38,11 +38,7 @@ model = dict(
         with_avg_pool=True,
         norm_cfg=dict(type='BN1d'),
     ),
-    head=dict(
-        type='mmpretrain.ContrastiveHead',
-        loss=dict(type='mmpretrain.CrossEntropyLoss'),
-        temperature=0.2,
-    ),
+    head=dict(type='mmpretrain.ContrastiveHead', loss=dict(type='mmpretrain.CrossEntropyLoss'), temperature=0.2),
 )
 
 train_dataloader = dict(
@@ -87,15 +83,13 @@ train_dataloader = dict(
                     ],
                 ),
                 dict(type='mmpretrain.PackInputs'),
-            ],
-        ),
+            ]
+        )
     ),
 )
 
 optim_wrapper = dict(
-    type='mmimg2vec.AutocastOptimWrapper',
-    dtype='float32',
-    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.01),
+    type='mmimg2vec.AutocastOptimWrapper', dtype='float32', optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.01)
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, end=1, convert_to_iter_based=True),

@@ -97,12 +97,7 @@ train_dataloader = dict(
             pipeline=[
                 dict(type='mmimg2vec.LoadImage'),
                 dict(type='LoadAnnotations', reduce_zero_label=True),
-                dict(
-                    type='RandomResize',
-                    scale=(160, 160),
-                    ratio_range=(0.75, 1.25),
-                    keep_ratio=True,
-                ),
+                dict(type='RandomResize', scale=(160, 160), ratio_range=(0.75, 1.25), keep_ratio=True),
                 dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.9),
                 dict(type='RandomFlip', prob=0.5),
                 dict(type='PackSegInputs'),

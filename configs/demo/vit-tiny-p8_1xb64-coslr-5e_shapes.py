@@ -15,12 +15,7 @@ data_root = '{{$IMG2VEC_SHAPES:data/shapes}}/imagenet'
 
 model = dict(
     type='ImageClassifier',
-    data_preprocessor=dict(
-        num_classes=10,
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        to_rgb=True,
-    ),
+    data_preprocessor=dict(num_classes=10, mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True),
     backbone=dict(
         type='VisionTransformer',
         arch=dict(embed_dims=128, num_layers=4, num_heads=4, feedforward_channels=512),

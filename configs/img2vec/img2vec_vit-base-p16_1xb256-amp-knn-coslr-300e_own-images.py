@@ -21,12 +21,7 @@ bank, query = (
     dict(
         batch_size=256,
         num_workers=4,
-        dataset=dict(
-            type='mmpretrain.CustomDataset',
-            data_root=labeled,
-            data_prefix=split,
-            pipeline=pipeline,
-        ),
+        dataset=dict(type='mmpretrain.CustomDataset', data_root=labeled, data_prefix=split, pipeline=pipeline),
     )
     for split in ('train', 'val')
 )

@@ -7,11 +7,6 @@ for which mmpretrain logs about 515 images/s per GPU (a ViT-B/16; larger ones us
 Run: bash tools/dist_train.sh configs/img2vec/img2vec_vit-small-p16_8xb256-amp-coslr-300e_in1k.py 8
 """
 
-_base_ = [
-    '../_base_/models/img2vec_vit-base-p16.py',
-    '../_base_/datasets/imagenet_masked.py',
-    '../_base_/schedules/adamw_coslr_300e.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['img2vec_vit-base-p16_8xb256-amp-coslr-300e_in1k.py']
 
 model = dict(backbone=dict(arch='deit-small'))  # 384 wide, as in the literature; mmpretrain's 'small' is another one

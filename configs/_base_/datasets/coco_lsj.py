@@ -21,12 +21,7 @@ train_dataloader = dict(
                 dict(type='mmimg2vec.LoadImage'),
                 dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
                 dict(type='RandomFlip', prob=0.5),
-                dict(
-                    type='RandomResize',
-                    scale=(1024, 1024),
-                    ratio_range=(0.1, 2.0),
-                    keep_ratio=True,
-                ),
+                dict(type='RandomResize', scale=(1024, 1024), ratio_range=(0.1, 2.0), keep_ratio=True),
                 dict(
                     type='RandomCrop',
                     crop_type='absolute_range',
@@ -56,17 +51,10 @@ val_dataloader = dict(
             dict(type='LoadImageFromFile'),
             dict(type='Resize', scale=(1024, 1024), keep_ratio=True),
             dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
-            dict(
-                type='PackDetInputs',
-                meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
-            ),
+            dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
         ],
     ),
 )
-val_evaluator = dict(
-    type='CocoMetric',
-    ann_file=coco + '/annotations/instances_val2017.json',
-    metric=['bbox', 'segm'],
-)
+val_evaluator = dict(type='CocoMetric', ann_file=coco + '/annotations/instances_val2017.json', metric=['bbox', 'segm'])
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator

@@ -57,13 +57,7 @@ val_dataloader = dict(
         split='val',
         pipeline=[
             dict(type='LoadImageFromFile'),
-            dict(
-                type='ResizeEdge',
-                scale=256,
-                edge='short',
-                backend='pillow',
-                interpolation='bicubic',
-            ),
+            dict(type='ResizeEdge', scale=256, edge='short', backend='pillow', interpolation='bicubic'),
             dict(type='CenterCrop', crop_size=224),
             dict(type='PackInputs'),
         ],

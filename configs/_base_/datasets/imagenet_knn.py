@@ -22,11 +22,9 @@ knn = dict(
     temperature=0.07,
     pools=('cls', 'mean'),  # class token, mean of the patch tokens
     bank_dataloader=dict(
-        **_dataloader,
-        dataset=dict(type='ImageNet', data_root=imagenet, split='train', pipeline=_pipeline),
+        **_dataloader, dataset=dict(type='ImageNet', data_root=imagenet, split='train', pipeline=_pipeline)
     ),
     query_dataloader=dict(
-        **_dataloader,
-        dataset=dict(type='ImageNet', data_root=imagenet, split='val', pipeline=_pipeline),
+        **_dataloader, dataset=dict(type='ImageNet', data_root=imagenet, split='val', pipeline=_pipeline)
     ),
 )

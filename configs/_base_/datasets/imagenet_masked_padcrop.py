@@ -21,12 +21,7 @@ train_dataloader = dict(
                 # Slower than MAE's crops of imagenet_masked.py: .dev_scripts/benchmark_loader.py measures both.
                 dict(type='mmpretrain.ToPIL'),
                 dict(type='mmpretrain.torchvision/Resize', size=224),
-                dict(
-                    type='mmpretrain.torchvision/RandomCrop',
-                    size=224,
-                    padding=4,
-                    padding_mode='reflect',
-                ),
+                dict(type='mmpretrain.torchvision/RandomCrop', size=224, padding=4, padding_mode='reflect'),
                 dict(type='mmpretrain.ToNumpy'),
                 dict(type='mmpretrain.RandomFlip', prob=0.5),
                 dict(type='mmimg2vec.RandomTokenMask', patch_size=16, mask_ratio=0.75),

@@ -34,10 +34,7 @@ train_dataloader = dict(
 )
 
 # Labelled images that vote (bank) on labeled images they have not seen (query); nothing is trained on the labels.
-_labeled_pipeline = [
-    dict(type='mmimg2vec.LoadImage'),
-    dict(type='mmpretrain.PackInputs'),
-]
+_labeled_pipeline = [dict(type='mmimg2vec.LoadImage'), dict(type='mmpretrain.PackInputs')]
 knn = {
     name: dict(
         batch_size=256,

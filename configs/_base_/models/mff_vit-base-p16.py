@@ -9,11 +9,7 @@ model = dict(
         to_rgb=True,
     ),
     backbone=dict(
-        type='mmimg2vec.MaskedVisionTransformer',
-        arch='base',
-        img_size=224,
-        patch_size=16,
-        pos_embed='sincos',
+        type='mmimg2vec.MaskedVisionTransformer', arch='base', img_size=224, patch_size=16, pos_embed='sincos'
     ),
     fusion=dict(type='mmimg2vec.MultiLevelFusion', blocks=(0, 2, 4, 6, 8, 11)),  # None: MAE
     # mmpretrain.MAEPretrainDecoder, on masks from the data pipeline.

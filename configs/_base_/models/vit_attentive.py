@@ -5,12 +5,7 @@ visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisB
 
 model = dict(
     type='ImageClassifier',
-    data_preprocessor=dict(
-        num_classes=1000,
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        to_rgb=True,
-    ),
+    data_preprocessor=dict(num_classes=1000, mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True),
     backbone=dict(
         type='mmimg2vec.FrozenVisionTransformer',
         arch='base',

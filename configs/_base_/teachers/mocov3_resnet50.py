@@ -1,15 +1,6 @@
 # ResNet-50 of MoCo v3 (arXiv 2104.02057), 1000 epochs, facebookresearch/moco-v3; its base encoder is taken.
+_base_ = ['dino_resnet50.py']
+
 target_generator = dict(
-    _delete_=True,  # takes the place of the one that it is merged into
-    type='mmimg2vec.BackboneTargetGenerator',
-    teacher=dict(
-        type='mmpretrain.ResNet',
-        depth=50,
-        init_cfg=dict(
-            type='Pretrained',
-            checkpoint='https://dl.fbaipublicfiles.com/moco-v3/r-50-1000ep/r-50-1000ep.pth.tar',
-        ),
-    ),
-    output_stride=16,
-    dtype='bfloat16',
+    teacher=dict(init_cfg=dict(checkpoint='https://dl.fbaipublicfiles.com/moco-v3/r-50-1000ep/r-50-1000ep.pth.tar'))
 )

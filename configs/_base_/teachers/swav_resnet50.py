@@ -1,15 +1,6 @@
 # ResNet-50 of SwAV (arXiv 2006.09882), 800 epochs, facebookresearch/swav.
+_base_ = ['dino_resnet50.py']
+
 target_generator = dict(
-    _delete_=True,  # takes the place of the one that it is merged into
-    type='mmimg2vec.BackboneTargetGenerator',
-    teacher=dict(
-        type='mmpretrain.ResNet',
-        depth=50,
-        init_cfg=dict(
-            type='Pretrained',
-            checkpoint='https://dl.fbaipublicfiles.com/deepcluster/swav_800ep_pretrain.pth.tar',
-        ),
-    ),
-    output_stride=16,
-    dtype='bfloat16',
+    teacher=dict(init_cfg=dict(checkpoint='https://dl.fbaipublicfiles.com/deepcluster/swav_800ep_pretrain.pth.tar'))
 )

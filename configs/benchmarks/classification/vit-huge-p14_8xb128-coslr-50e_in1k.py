@@ -7,7 +7,4 @@ Run: IMG2VEC_BACKBONE=backbone.pth bash tools/dist_train.sh \
 
 _base_ = ['vit-large-p16_8xb128-coslr-50e_in1k.py']
 
-model = dict(
-    backbone=dict(arch='huge', patch_size=14, drop_path_rate=0.3),
-    head=dict(in_channels=1280),
-)
+model = dict(backbone=dict(arch='huge', patch_size=14, drop_path_rate=0.3), head=dict(in_channels=1280))

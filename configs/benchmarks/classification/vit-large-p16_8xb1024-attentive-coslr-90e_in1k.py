@@ -7,8 +7,4 @@ Run: IMG2VEC_BACKBONE=backbone.pth bash tools/dist_train.sh \
 
 _base_ = ['vit-base-p16_8xb1024-attentive-coslr-90e_in1k.py']
 
-model = dict(
-    backbone=dict(arch='large'),
-    neck=dict(in_channels=1024, num_heads=16),
-    head=dict(in_channels=1024),
-)
+model = dict(backbone=dict(arch='large'), neck=dict(in_channels=1024, num_heads=16), head=dict(in_channels=1024))

@@ -12,7 +12,4 @@ _base_ = [
     '../../_base_/downstream_runtime.py',
 ]
 
-model = dict(
-    backbone=dict(arch='large', drop_path_rate=0.2),
-    head=dict(in_channels=1024),
-)
+model = dict(backbone=dict(arch='large', drop_path_rate=0.2), head=dict(in_channels=1024))

@@ -9,9 +9,7 @@ Run: IMG2VEC_BACKBONE=backbone.pth bash tools/dist_train.sh \
 _base_ = ['vit-base-p16_cae-v2-pre_8xb128-coslr-100e_in1k.py']
 
 model = dict(
-    backbone=dict(
-        arch=dict(_delete_=True, embed_dims=384, num_layers=12, num_heads=12, feedforward_channels=1536),
-    ),
+    backbone=dict(arch=dict(_delete_=True, embed_dims=384, num_layers=12, num_heads=12, feedforward_channels=1536)),
     head=dict(in_channels=384),
 )
 optim_wrapper = dict(optimizer=dict(lr=4e-4))

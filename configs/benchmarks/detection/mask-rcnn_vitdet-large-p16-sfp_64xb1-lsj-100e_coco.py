@@ -8,8 +8,5 @@ Run: IMG2VEC_BACKBONE=backbone.pth NNODES=8 NODE_RANK=0 MASTER_ADDR=HOST bash to
 
 _base_ = ['mask-rcnn_vitdet-base-p16-sfp_64xb1-lsj-100e_coco.py']
 
-model = dict(
-    backbone=dict(arch='large', drop_path_rate=0.4),
-    neck=dict(in_channels=1024),
-)
+model = dict(backbone=dict(arch='large', drop_path_rate=0.4), neck=dict(in_channels=1024))
 optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.8))

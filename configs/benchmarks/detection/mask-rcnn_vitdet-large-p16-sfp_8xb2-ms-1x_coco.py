@@ -8,8 +8,5 @@ Run: IMG2VEC_BACKBONE=backbone.pth bash tools/dist_train.sh \
 
 _base_ = ['mask-rcnn_vitdet-base-p16-sfp_8xb2-ms-1x_coco.py']
 
-model = dict(
-    backbone=dict(arch='large', drop_path_rate=0.2),
-    neck=dict(in_channels=1024),
-)
+model = dict(backbone=dict(arch='large', drop_path_rate=0.2), neck=dict(in_channels=1024))
 optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.8))

@@ -8,8 +8,5 @@ Run: IMG2VEC_BACKBONE=backbone.pth bash tools/dist_train.sh \
 
 _base_ = ['mask-rcnn_vitdet-base-p16-sfp_8xb2-ms-1x_coco.py']
 
-model = dict(
-    backbone=dict(arch='deit-tiny', drop_path_rate=0.0),
-    neck=dict(in_channels=192),
-)
+model = dict(backbone=dict(arch='deit-tiny', drop_path_rate=0.0), neck=dict(in_channels=192))
 optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.85))
