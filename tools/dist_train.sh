@@ -3,6 +3,8 @@
 #   tools/dist_train.sh CONFIG PROCESSES [options of tools/train.py]
 # PROCESSES: per machine; as many as GPUs, or any number where there is no GPU (gloo is used then).
 # Several machines: the same command on each, with NNODES=2 NODE_RANK=0|1 MASTER_ADDR=first.machine [PORT=29500].
+# MAX_RESTARTS=N: torchrun starts failed processes again, N times; give --resume then.
+# Exit status 75: SIGTERM or SIGUSR1 ended the run with a checkpoint; start it again with --resume.
 # PYTHON names the interpreter (default: the checkout's .venv, else python).
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/launch_common.sh"

@@ -37,11 +37,30 @@ torchrun_script() { # SCRIPT ARGUMENTS...; reads $processes
         local threads=$(($(nproc) / processes))
         export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((threads > 0 ? threads : 1))}
     fi
-    exec "$PYTHON" -m torch.distributed.run \
+    # torchrun has an exit status of its own; the run says by this file that it was asked to stop and left a checkpoint.
+    MMIMG2VEC_PREEMPTED=$(mktemp -u)
+    export MMIMG2VEC_PREEMPTED
+    # torchrun passes these signals on; by itself SIGUSR1 would end it and leave its processes behind.
+    export PET_SIGNALS_TO_HANDLE=${PET_SIGNALS_TO_HANDLE:-SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1}
+    "$PYTHON" -m torch.distributed.run \
         --nnodes="$nodes" \
         --node-rank="${NODE_RANK:-0}" \
         --nproc-per-node="$processes" \
         --master-addr="${MASTER_ADDR:-127.0.0.1}" \
         --master-port="${PORT:-$(free_port)}" \
-        "$tools/$script" "$@" --launcher pytorch
+        --max-restarts="${MAX_RESTARTS:-0}" \
+        "$tools/$script" "$@" --launcher pytorch &
+    local child=$! status=0
+    trap 'kill -TERM "$child" 2>/dev/null' TERM INT
+    trap 'kill -USR1 "$child" 2>/dev/null' USR1
+    # A signal ends the first wait; the status is that of the last.
+    while kill -0 "$child" 2>/dev/null; do
+        status=0
+        wait "$child" || status=$?
+    done
+    if [ -e "$MMIMG2VEC_PREEMPTED" ]; then
+        rm -f "$MMIMG2VEC_PREEMPTED"
+        status=75
+    fi
+    exit "$status"
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train what a config describes: pre-training, classification, detection or segmentation.
 
-    python tools/train.py CONFIG [--resume] [--work-dir DIR] [--cfg-options KEY=VALUE ...]
+    python tools/train.py CONFIG [--resume | --overwrite] [--check] [--work-dir DIR] [--cfg-options KEY=VALUE ...]
 
 ``mim train mmimg2vec CONFIG`` runs this file; several processes: ``tools/dist_train.sh``, ``tools/slurm_train.sh``.
 """
@@ -11,6 +11,7 @@ import os
 
 from mmengine.config import Config
 
+from mmimg2vec.engine.check import prepare_check, prepare_reproduction
 from mmimg2vec.engine.command_line import (
     add_common_arguments,
     build_runner,
@@ -20,6 +21,7 @@ from mmimg2vec.engine.command_line import (
 )
 from mmimg2vec.engine.data_preparation import prepare_data
 from mmimg2vec.engine.launch import prepare_launch
+from mmimg2vec.engine.run_folder import begin_run
 from mmimg2vec.errors import UserError
 from mmimg2vec.utils.config import load_config
 
@@ -41,6 +43,16 @@ def parse_arguments() -> argparse.Namespace:
         '--auto-scale-lr',
         action='store_true',
         help='scale the learning rate to the real batch size (the config names the one it is meant for)',
+    )
+    parser.add_argument(
+        '--overwrite', action='store_true', help='begin anew in a folder that holds a run; its files are set aside'
+    )
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument(
+        '--check', action='store_true', help='look at everything that can be known beforehand, make one step, and end'
+    )
+    start.add_argument(
+        '--reproduce', metavar='FILE', help='make the step of a nonfinite_iter_N.pth again, and say where it goes wrong'
     )
     add_common_arguments(parser)
     args = parser.parse_args()
@@ -81,6 +93,12 @@ def main() -> None:
     cfg = load_config(args.config, args.cfg_options)
     apply_arguments(cfg, args)
     prepare_launch(cfg, args.launcher)
+    if args.check:
+        prepare_check(cfg)
+    elif args.reproduce:
+        prepare_reproduction(cfg, args.reproduce)
+    elif int(os.environ.get('RANK', 0)) == 0:  # before the runner writes anything
+        begin_run(cfg.work_dir, cfg.get('resume', False), args.overwrite)
     runner = build_runner(cfg)
     prepare_data(runner, ('train', 'val'))
     runner.train()

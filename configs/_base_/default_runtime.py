@@ -8,13 +8,22 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     # Written whole or not at all, so that a run may be killed at any moment.
-    checkpoint=dict(type='mmimg2vec.SafeCheckpointHook', interval=1, max_keep_ckpts=2),
+    # Beside those of the epochs one every half an hour, so that little of a long epoch is lost.
+    checkpoint=dict(type='mmimg2vec.SafeCheckpointHook', interval=1, max_keep_ckpts=2, minutes=30),
 )
 custom_hooks = [
+    # One run per folder, which resumes from its newest whole checkpoint, with the batch and the schedule of before.
+    dict(type='mmimg2vec.RunFolderHook'),
+    dict(type='mmimg2vec.ResumeGuardHook'),
     dict(type='mmimg2vec.SeededStepHook'),
     dict(type='mmimg2vec.TeacherGuardHook'),
     # Unreadable images are replaced and listed; beyond this share of the dataset they end the run.
     dict(type='mmimg2vec.UnreadableImagesHook', max_share=0.01),
+    # Updates that are not finite are left out and listed; so many in a row end the run.
+    dict(type='mmimg2vec.FiniteGuardHook', max_in_a_row=5),
+    # SIGTERM and SIGUSR1 leave a checkpoint; exit status 75 says that the run wants to go on.
+    dict(type='mmimg2vec.PreemptionHook'),
+    dict(type='mmimg2vec.LogHistoryHook'),
     dict(type='mmimg2vec.ThroughputHook'),
     dict(type='mmimg2vec.GradNormHook'),
     dict(type='mmimg2vec.FeaturePictureHook', interval=10),

@@ -8,7 +8,11 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     # Written whole or not at all, so that a run may be killed at any moment.
-    checkpoint=dict(type='mmimg2vec.SafeCheckpointHook', interval=1, max_keep_ckpts=2),
+    # Beside those of the epochs one every half an hour, so that little of a long epoch is lost.
+    checkpoint=dict(type='mmimg2vec.SafeCheckpointHook', interval=1, max_keep_ckpts=2, minutes=30),
+    # One run per folder, which resumes from its newest whole checkpoint, with the batch and the schedule of before.
+    run_folder=dict(type='mmimg2vec.RunFolderHook'),
+    resume_guard=dict(type='mmimg2vec.ResumeGuardHook'),
     seeded_step=dict(type='mmimg2vec.SeededStepHook'),
     # Less than the whole backbone filled, annotations without images, or classes that are not the head's end the run
     # before its first step.
@@ -16,6 +20,11 @@ default_hooks = dict(
     data_check=dict(type='mmimg2vec.DataCheckHook'),
     # Unreadable images are replaced and listed; beyond this share of the dataset they end the run.
     unreadable_images=dict(type='mmimg2vec.UnreadableImagesHook', max_share=0.01),
+    # Updates that are not finite are left out and listed; so many in a row end the run.
+    finite_guard=dict(type='mmimg2vec.FiniteGuardHook', max_in_a_row=5),
+    # SIGTERM and SIGUSR1 leave a checkpoint; exit status 75 says that the run wants to go on.
+    preemption=dict(type='mmimg2vec.PreemptionHook'),
+    log_history=dict(type='mmimg2vec.LogHistoryHook'),
     throughput=dict(type='mmimg2vec.ThroughputHook'),
     grad_norm=dict(type='mmimg2vec.GradNormHook'),
 )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from pathlib import Path
 
 from mmengine.logging import print_log
 
 from mmimg2vec.datasets.errors import UnreadableImage
+from mmimg2vec.utils.json_lines import append_json_line
 
 
 class UnreadableList:
@@ -27,7 +27,7 @@ class UnreadableList:
         """Write into this file from now on, those met so far included."""
         self._file = str(path)
         for image, reason in self._met.items():
-            self._append(image, reason)
+            append_json_line(self._file, {'image': image, 'reason': reason})
 
     def add(self, unreadable: UnreadableImage) -> None:
         """Name an image, where this process has not yet; other processes may name it too."""
@@ -37,16 +37,7 @@ class UnreadableList:
         if self._file is None:
             print_log(f'unreadable image: {unreadable}', 'current', logging.WARNING)
         else:
-            self._append(unreadable.path, unreadable.reason)
-
-    def _append(self, image: str, reason: str) -> None:
-        line = json.dumps({'image': image, 'reason': reason}) + '\n'
-        # One write, so that lines of several processes do not mix.
-        descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(descriptor, line.encode('ascii'))
-        finally:
-            os.close(descriptor)
+            append_json_line(self._file, {'image': unreadable.path, 'reason': unreadable.reason})
 
 
 def read_list(path: str | Path) -> dict[str, str]:

@@ -28,6 +28,9 @@ _LOOKED_AT = 4
 class CheckedTrainLoop(EpochBasedTrainLoop):
     """mmengine's ``EpochBasedTrainLoop``, whose mistakes show before training starts and in one line.
 
+    A checkpoint may have been written inside an epoch: a resumed run enters that epoch at the batch after it, without
+    loading those before (mmengine begins the epoch anew, and so trains too many steps).
+
     Args:
         runner: The runner.
         dataloader: Training dataloader or its config.
@@ -46,6 +49,7 @@ class CheckedTrainLoop(EpochBasedTrainLoop):
         # Here rather than in a hook: a schedule in iterations is built before any hook runs, and fails of no steps.
         _check_fills_a_batch(self.dataloader)
         check_batches(unwrapped(runner.model), self.dataloader)
+        self.batches = _LaterBatches.put_into(self.dataloader)
 
     def run(self):
         """Check some samples, then train."""
@@ -66,6 +70,16 @@ class CheckedTrainLoop(EpochBasedTrainLoop):
         if self._epoch >= self._max_epochs:
             _validate(self.runner)
         return super().run()
+
+    def run_epoch(self) -> None:
+        """Train an epoch, or what a resumed run has left of it."""
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        self.batches.start = self._iter - self._epoch * len(self.dataloader)
+        for index, batch in enumerate(self.dataloader, self.batches.start):
+            self.run_iter(index, batch)
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
 
 
 @LOOPS.register_module()
@@ -139,9 +153,7 @@ class EndlessBatches:
 
     def __init__(self, dataloader: DataLoader) -> None:
         self.dataloader = dataloader
-        self.batches = _LaterBatches(cast(BatchSampler, dataloader.batch_sampler))
-        # DataLoader refuses to have its parts exchanged: it may have handed them on. None of its workers runs yet.
-        dataloader.__dict__['batch_sampler'] = self.batches
+        self.batches = _LaterBatches.put_into(dataloader)
         self.seek(0)
 
     def seek(self, position: int) -> None:
@@ -169,10 +181,19 @@ class EndlessBatches:
 class _LaterBatches:
     """A batch sampler that leaves out the first ``start`` batches of its next epoch, without loading them."""
 
+    @classmethod
+    def put_into(cls, dataloader: DataLoader) -> _LaterBatches:
+        """Take the place of a dataloader's batch sampler, before its workers start."""
+        batches = cls(cast(BatchSampler, dataloader.batch_sampler))
+        # DataLoader refuses to have its parts exchanged: it may have handed them on. None of its workers runs yet.
+        dataloader.__dict__['batch_sampler'] = batches
+        return batches
+
     def __init__(self, batch_sampler: BatchSampler) -> None:
         self.batch_sampler = batch_sampler
         self.sampler: Any = batch_sampler.sampler  # has set_epoch
         self.batch_size = batch_sampler.batch_size
+        self.drop_last = batch_sampler.drop_last
         self.start = 0
 
     def __len__(self) -> int:

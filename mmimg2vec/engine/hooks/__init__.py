@@ -2,8 +2,13 @@ from mmimg2vec.engine.hooks.backbone_export import BackboneExportHook
 from mmimg2vec.engine.hooks.clip_export import CLIPExportHook
 from mmimg2vec.engine.hooks.data_check import DataCheckHook
 from mmimg2vec.engine.hooks.feature_pictures import FeaturePictureHook
+from mmimg2vec.engine.hooks.finite_guard import FiniteGuardHook
 from mmimg2vec.engine.hooks.init_coverage import InitCoverageHook
 from mmimg2vec.engine.hooks.knn import KNNHook
+from mmimg2vec.engine.hooks.log_history import LogHistoryHook
+from mmimg2vec.engine.hooks.preemption import PreemptionHook
+from mmimg2vec.engine.hooks.resume_guard import ResumeGuardHook
+from mmimg2vec.engine.hooks.run_folder import RunFolderHook
 from mmimg2vec.engine.hooks.safe_checkpoint import SafeCheckpointHook
 from mmimg2vec.engine.hooks.seeded_step import SeededStepHook
 from mmimg2vec.engine.hooks.teacher_guard import TeacherGuardHook
@@ -15,9 +20,14 @@ __all__ = [
     'CLIPExportHook',
     'DataCheckHook',
     'FeaturePictureHook',
+    'FiniteGuardHook',
     'GradNormHook',
     'InitCoverageHook',
     'KNNHook',
+    'LogHistoryHook',
+    'PreemptionHook',
+    'ResumeGuardHook',
+    'RunFolderHook',
     'SafeCheckpointHook',
     'SeededStepHook',
     'TeacherGuardHook',

@@ -80,7 +80,7 @@ class GradNormHook(Hook):
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None):
         """Log it, if the parameters have been updated."""
-        if self.active and runner.optim_wrapper.measured_grad_norm is not None:
-            runner.message_hub.update_scalar('train/grad_norm', runner.optim_wrapper.measured_grad_norm)
-            runner.optim_wrapper.measure_grad_norm = False
-            runner.optim_wrapper.measured_grad_norm = None
+        wrapper = runner.optim_wrapper
+        if self.active and wrapper.measure_grad_norm and wrapper.grad_norm is not None:
+            runner.message_hub.update_scalar('train/grad_norm', wrapper.grad_norm)
+            wrapper.measure_grad_norm = False

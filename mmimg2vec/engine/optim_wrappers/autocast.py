@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -32,11 +31,15 @@ class AutocastOptimWrapper(OptimWrapper):
         float32_outputs: Names of submodules whose outputs leave them in float32, such as ``('neck', 'rpn_head')`` of a
             detector: mmdet makes anchors in the precision of the RPN's outputs, where bfloat16 rounds positions
             beyond 512 px to 4 px, and mmcv's RoIAlign and nms take no bfloat16.
+        skip_nonfinite: Leave out an update whose gradients are not finite, on all processes alike: DDP has averaged them,
+            so one bad batch shows in the gradients of all. False updates with whatever is there.
         kwargs: Arguments of ``mmengine.optim.OptimWrapper``: ``optimizer``, ``accumulative_counts``, ``clip_grad``.
 
     Attributes:
-        measure_grad_norm: Whether the next update leaves the norm of the gradients, before clipping, in
-            ``measured_grad_norm`` (on the device; ``mmimg2vec.GradNormHook`` logs it).
+        grad_norm: Norm of the gradients of the update that was just made, before clipping; on the device. None in steps that
+            only accumulate, and where nothing asks for it (``measure_grad_norm``, ``clip_grad`` and ``skip_nonfinite`` do).
+        finite: Whether that norm is finite, which is whether the parameters were updated; bool on the device, else None.
+        measure_grad_norm: Whether to compute the norm in any case (``mmimg2vec.GradNormHook`` logs it).
 
     Raises:
         UserError: Unknown ``dtype``, ``loss_scale`` without float16, float16 without an accelerator, or, in the first
@@ -48,6 +51,7 @@ class AutocastOptimWrapper(OptimWrapper):
         dtype: str = 'bfloat16',
         loss_scale: dict | None = None,
         float32_outputs: Sequence[str] = (),
+        skip_nonfinite: bool = True,
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
@@ -58,8 +62,10 @@ class AutocastOptimWrapper(OptimWrapper):
         self.dtype = _DTYPES[dtype]
         self.float32_outputs = tuple(float32_outputs)
         self._casting: nn.Module | None = None  # the model that has the hooks
+        self.skip_nonfinite = skip_nonfinite
         self.measure_grad_norm = False
-        self.measured_grad_norm: torch.Tensor | None = None
+        self.grad_norm: torch.Tensor | None = None
+        self.finite: torch.Tensor | None = None
         self.loss_scaler = _grad_scaler(loss_scale or {}) if dtype == 'float16' else None
 
     @contextmanager
@@ -79,27 +85,47 @@ class AutocastOptimWrapper(OptimWrapper):
 
     def backward(self, loss: torch.Tensor, **kwargs) -> None:
         """Backward pass of the loss, scaled under float16."""
+        self.grad_norm = self.finite = None
         super().backward(self.loss_scaler.scale(loss) if self.loss_scaler else loss, **kwargs)
 
     def step(self, **kwargs) -> None:
-        """Clip, where asked for, and update the parameters."""
-        if self.loss_scaler is not None and (self.clip_grad_kwargs or self.measure_grad_norm):
+        """Clip, where asked for, and update the parameters, unless the gradients are not finite."""
+        if self.loss_scaler is not None:
             self.loss_scaler.unscale_(self.optimizer)
-        self._clip_grad()
-        if self.loss_scaler is None:
-            self.optimizer.step(**kwargs)
-        else:
+        self.grad_norm = self._clip_grad()
+        self.finite = None if self.grad_norm is None else self.grad_norm.isfinite()
+        if self.loss_scaler is not None:  # it leaves such updates out itself, and lowers its scale
             self.loss_scaler.step(self.optimizer, **kwargs)
             self.loss_scaler.update()
+        elif self.finite is None or not self.skip_nonfinite:
+            self.optimizer.step(**kwargs)
+        elif self.optimizer.defaults.get('fused') and len(self._devices()) == 1:
+            # The fused kernels take the flag on the device, so that the host does not wait for it.
+            self.optimizer.found_inf = (~self.finite).float()
+            self.optimizer.step(**kwargs)
+            del self.optimizer.found_inf
+        elif self.finite.item():
+            self.optimizer.step(**kwargs)
 
-    def _clip_grad(self) -> None:
-        # Unlike the parent's, this does not read the norm from the device: that would wait for the whole step.
+    def _devices(self) -> set[torch.device]:
+        return {parameter.device for group in self.optimizer.param_groups for parameter in group['params']}
+
+    def _clip_grad(self) -> torch.Tensor | None:
+        """Clip the gradients; their norm before, where anything needs it.
+
+        Unlike the parent's, this does not read the norm from the device, which would wait for the whole step.
+        """
         groups = self.optimizer.param_groups
         params = [p for group in groups for p in group['params'] if p.grad is not None]
-        clipped = self.clip_func(params, **self.clip_grad_kwargs) if self.clip_grad_kwargs else None
-        if self.measure_grad_norm:
-            norm = clip_grad_norm_(params, math.inf) if clipped is None else clipped
-            self.measured_grad_norm = norm.detach()
+        clips_norm = self.clip_grad_kwargs and self.clip_func is clip_grad_norm_
+        norm = None
+        if params and not clips_norm and (self.measure_grad_norm or self.skip_nonfinite):
+            # Not clip_grad_norm_ to infinity, which would multiply every gradient by one.
+            norm = torch.stack(torch._foreach_norm([p.grad for p in params])).norm()
+        if params and self.clip_grad_kwargs:
+            clipped = self.clip_func(params, **self.clip_grad_kwargs)
+            norm = clipped if clips_norm else norm
+        return None if norm is None else norm.detach()
 
     def state_dict(self) -> dict:
         """The parent's state and that of the loss scaler."""

@@ -1,0 +1,85 @@
+"""The newest good checkpoint of a run's folder."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from mmimg2vec.checkpoint.safe_load import safe_load
+from mmimg2vec.checkpoint.write import write_text
+from mmimg2vec.errors import UserError
+
+# What mmengine and this project call checkpoints that a run can go on from.
+_NAME = re.compile(r'(epoch|iter)_\d+\.pth')
+_CHUNK = 1 << 24
+
+
+def write_checksum(path: str | Path) -> None:
+    """Put the SHA-256 of a file beside it, in the form that ``sha256sum --check`` reads: ``NAME.sha256``."""
+    path = Path(path)
+    write_text(checksum_path(path), f'{_digest(path)}  {path.name}\n')
+
+
+def checksum_path(path: str | Path) -> Path:
+    """Where :func:`write_checksum` puts it."""
+    return Path(f'{path}.sha256')
+
+
+def newest_checkpoint(folder: str | Path, note: Callable[[str], None] = lambda line: None) -> Path | None:
+    """Find the checkpoint of a folder that is furthest in training, and whole.
+
+    The pointer ``last_checkpoint`` is not asked: it may be missing, empty, older than the newest file, or name a file of
+    another folder, where this one was copied or moved.
+
+    Args:
+        folder: Folder of a run.
+        note: Gets a line for each checkpoint that is left out because it is not whole.
+
+    Returns:
+        Its path; None where the folder has no checkpoints at all.
+
+    Raises:
+        UserError: There are checkpoints, and none is whole.
+    """
+    files = [path for path in sorted(Path(folder).glob('*.pth')) if _NAME.fullmatch(path.name)]
+    good: list[tuple[int, Path]] = []
+    bad: list[str] = []
+    for path in files:
+        try:
+            good.append((_iteration(path), path))
+        except UserError as error:
+            bad.append(str(error))
+    for line in bad:
+        note(f'{line}: it is left out')
+    if files and not good:
+        raise UserError(
+            f'none of the {len(files)} checkpoints in {folder} is whole ({bad[0]}): name another folder, or begin anew '
+            'without --resume'
+        )
+    return max(good)[1] if good else None
+
+
+def _iteration(path: Path) -> int:
+    """How many steps a checkpoint has behind it.
+
+    Raises:
+        UserError: Its bytes are not those that were written, or it cannot be read.
+    """
+    beside = checksum_path(path)
+    if beside.is_file() and beside.read_text().split()[:1] != [_digest(path)]:
+        raise UserError(f'{path} has other bytes than were written (its SHA-256 is not that of {beside.name})')
+    checkpoint = safe_load(path, 'cpu')
+    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
+    if not isinstance(meta, dict) or not isinstance(meta.get('iter'), int):
+        raise UserError(f'{path} does not say how many steps it has behind it')
+    return meta['iter']
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open('rb') as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

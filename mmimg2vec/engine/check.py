@@ -1,0 +1,192 @@
+"""Starts that end after one step: ``tools/train.py CONFIG --check`` and ``--reproduce FILE``."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import get_world_size, is_main_process
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from mmimg2vec.engine.hooks.finite_guard import ReproduceHook
+from mmimg2vec.errors import UserError
+from mmimg2vec.utils.distributed import unwrapped
+
+# Images per process of the one step on a CPU, where the config's batch would take minutes.
+_CPU_BATCH = 4
+# Values that a checkpoint holds per trained one: itself and Adam's two moments.
+_STATES = 3
+
+
+def prepare_check(cfg: Config) -> None:
+    """Turn a config into one that starts, makes one step in a temporary folder, and ends with :class:`CheckHook`.
+
+    All that a real start checks is checked: datasets and annotations of all splits, initial weights and teacher.
+
+    Raises:
+        UserError: The run's folder cannot be written.
+    """
+    work_dir = Path(cfg.work_dir)
+    _check_writable(work_dir)
+    loader = cfg.train_dataloader
+    batch = loader.get('batch_size')
+    if batch and not torch.cuda.is_available():
+        loader.batch_size = min(batch, _CPU_BATCH)
+    _make_one_step(cfg, dict(type=CheckHook, work_dir=str(work_dir), batch=batch))
+
+
+def prepare_reproduction(cfg: Config, file: str) -> None:
+    """Turn a config into one that makes the step of a ``nonfinite_iter_N.pth`` again; :class:`ReproduceHook` reports it.
+
+    Raises:
+        UserError: There is no such file.
+    """
+    if not Path(file).is_file():
+        raise UserError(
+            f'--reproduce: no file {file}; FiniteGuardHook writes nonfinite_iter_N.pth into the folder of a run'
+        )
+    cfg.resume, cfg.load_from = True, file
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    _make_one_step(cfg, dict(type=ReproduceHook))
+
+
+def _make_one_step(cfg: Config, hook: dict[str, Any]) -> None:
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
+    cfg.work_dir = tempfile.mkdtemp(prefix='mmimg2vec-')
+    cfg.log_level = 'WARNING'
+
+
+def _check_writable(work_dir: Path) -> None:
+    above = next(folder for folder in (work_dir, *work_dir.absolute().parents) if folder.exists())
+    try:
+        if not above.is_dir():
+            raise NotADirectoryError(f'{above} is a file')
+        with tempfile.NamedTemporaryFile(dir=above):
+            pass
+    except OSError as error:
+        raise UserError(f'--work-dir {work_dir} cannot be written: {error}; name another one') from error
+
+
+class CheckHook(Hook):
+    """Prints the table after the first step, and ends.
+
+    Args:
+        work_dir: Folder of the run that would start.
+        batch: Images per process and step of the config.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, work_dir: str, batch: int | None) -> None:
+        self.work_dir, self.batch = Path(work_dir), batch
+        self.rows: list[tuple[str, str]] = []
+
+    def before_train(self, runner: Runner) -> None:
+        """Collect what is known without a step."""
+        self.rows += [*self._data(runner), *self._model(runner), *self._schedule(runner), *self._folder(runner)]
+        self.start = time.monotonic()
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
+    ) -> None:
+        """Print, remove the temporary folder, end.
+
+        Raises:
+            UserError: The loss is not finite.
+            SystemExit: Otherwise, with status 0.
+        """
+        losses = {key: float(value) for key, value in (outputs or {}).items() if isinstance(value, Tensor)}
+        size = runner.train_dataloader.batch_sampler.batch_size
+        loss = losses.get('loss', float('nan'))
+        self.rows.append(
+            ('one step', f'{size} images in {time.monotonic() - self.start:.1f} s, loss {loss:.4f}, {_memory()}')
+        )
+        shutil.rmtree(runner.work_dir, ignore_errors=True)
+        if not torch.isfinite(torch.tensor(loss)):
+            raise UserError(
+                f'the loss of the first batch is {loss}: look at the range of the images and the learning rate'
+            )
+        if is_main_process():
+            table = Table('looked at', 'found', title=f'{runner.cfg.filename}: ready')
+            for row in self.rows:
+                table.add_row(*row)
+            Console(soft_wrap=False).print(table)
+        raise SystemExit(0)
+
+    def _data(self, runner: Runner) -> list[tuple[str, str]]:
+        rows = [('training images', f'{len(runner.train_dataloader.dataset)}')]
+        if runner.val_loop is not None:
+            rows.append(('validation images', f'{len(runner.val_dataloader.dataset)}'))
+        return rows
+
+    def _model(self, runner: Runner) -> list[tuple[str, str]]:
+        model = unwrapped(runner.model)
+        numbers = [p.numel() for p in model.parameters() if p.requires_grad]
+        rows = [('trained', f'{sum(numbers) / 1e6:.2f} M parameters in {len(numbers)} tensors')]
+        spec = getattr(getattr(model, 'target_generator', None), 'spec', None)
+        if spec is not None:
+            rows.append(('teacher', str(spec)))
+        return rows
+
+    def _schedule(self, runner: Runner) -> list[tuple[str, str]]:
+        batch, processes = self.batch or runner.train_dataloader.batch_sampler.batch_size, get_world_size()
+        wrapper = runner.optim_wrapper
+        counts = getattr(wrapper, '_accumulative_counts', 1)
+        images = len(runner.train_dataloader.dataset)
+        steps = images // (batch * processes)
+        rows = [
+            (
+                'batch',
+                f'{batch} images x {processes} processes x {counts} steps = {batch * processes * counts} an update',
+            )
+        ]
+        if isinstance(wrapper, OptimWrapper):
+            rates = sorted({group['initial_lr'] for group in wrapper.param_groups if 'initial_lr' in group})
+            if rates:
+                rows.append(
+                    ('learning rate', f'{rates[-1]:.3g}' + (f' down to {rates[0]:.3g}' if len(rates) > 1 else ''))
+                )
+        if runner.cfg.train_cfg.get('max_epochs'):
+            epochs = runner.cfg.train_cfg.max_epochs
+            rows.append(('length', f'{epochs} epochs of {steps} steps, {epochs * steps} in all'))
+        else:
+            rows.append(
+                ('length', f'{runner.max_iters} steps, {runner.max_iters * batch * processes / images:.1f} epochs')
+            )
+        return rows
+
+    def _folder(self, runner: Runner) -> list[tuple[str, str]]:
+        existing = next(folder for folder in (self.work_dir, *self.work_dir.absolute().parents) if folder.exists())
+        free = shutil.disk_usage(existing).free
+        kept = [hook.max_keep_ckpts for hook in runner.hooks if isinstance(hook, CheckpointHook)]
+        parameters = sum(p.numel() * p.element_size() for p in unwrapped(runner.model).parameters())
+        # One more is written before the oldest goes.
+        number = max((kept[0] if kept and kept[0] > 0 else runner.cfg.train_cfg.get('max_epochs') or 10) + 1, 2)
+        needed = number * _STATES * parameters
+        found = sorted(path.name for path in self.work_dir.glob('*.pth')) if self.work_dir.is_dir() else []
+        rows = [
+            ('folder', f'{self.work_dir}' + (f', which holds {", ".join(found[:4])}' if found else ', new')),
+            ('disk', f'{free / 2**30:.1f} GiB free, about {needed / 2**30:.2f} GiB for {number} checkpoints'),
+        ]
+        if needed > free:
+            raise UserError(
+                f'{existing} has {free / 2**30:.2f} GiB free, {number} checkpoints need about {needed / 2**30:.2f}'
+            )
+        return rows
+
+
+def _memory() -> str:
+    if torch.cuda.is_available():
+        return f'at most {torch.cuda.max_memory_allocated() / 2**30:.2f} GiB of GPU memory'
+    return f'at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB of memory'

@@ -1,0 +1,150 @@
+"""One bad batch costs one update, is named, and many in a row end the run with its last good checkpoint whole."""
+
+import json
+from typing import ClassVar
+
+import pytest
+import torch
+import toy
+from mmengine.hooks import Hook
+from torch import nn
+
+from mmimg2vec.engine.hooks.finite_guard import FiniteGuardHook, StepReport
+from mmimg2vec.engine.optim_wrappers import AutocastOptimWrapper
+from mmimg2vec.errors import UserError
+
+GUARD = dict(type='mmimg2vec.FiniteGuardHook')
+
+
+class Poison(Hook):
+    """Makes the images of some steps NaN."""
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, *steps):
+        self.steps = steps
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter in self.steps:
+            data_batch['inputs'] = data_batch['inputs'].float() * float('nan')
+
+
+class LeaveOut(Hook):
+    """Makes no update in some steps."""
+
+    def __init__(self, *steps):
+        self.steps = steps
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter in self.steps:
+            runner.optim_wrapper.step = lambda: None
+        elif 'step' in vars(runner.optim_wrapper):
+            del runner.optim_wrapper.step
+
+
+def train(images, folder, hook, hooks=(GUARD,), **kwargs):
+    run = toy.runner_of(images, folder, epochs=3, hooks=hooks, **kwargs)
+    run.register_hook(hook)
+    run.train()
+    return run
+
+
+def state(run):
+    return {
+        **run.model.state_dict(),
+        **{f'{i}.{k}': v for i, s in enumerate(run.optim_wrapper.optimizer.state.values()) for k, v in s.items()},
+    }
+
+
+@pytest.mark.parametrize('fused', [False, True])  # the flag is read by the host, or by the optimizer's kernel
+@pytest.mark.parametrize(
+    'options', [{}, {'clip_grad': {'max_norm': 0.5}}, {'clip_grad': {'clip_value': 0.01, 'type': 'value'}}]
+)
+def test_a_bad_batch_is_as_if_it_had_not_been(images, tmp_path, options, fused):
+    wrapper = dict(
+        type='mmimg2vec.AutocastOptimWrapper',
+        dtype='float32',
+        optimizer=dict(type='AdamW', lr=1e-2, fused=fused),
+        **options,
+    )
+    bad = train(images, tmp_path / 'bad', Poison(1, 4), optim_wrapper=wrapper)
+    expected = train(images, tmp_path / 'good', LeaveOut(1, 4), optim_wrapper=wrapper)
+    found = state(bad)
+    assert all(torch.equal(found[key], value) for key, value in state(expected).items())
+    lines = [json.loads(line) for line in (tmp_path / 'bad/skipped_updates.jsonl').read_text().splitlines()]
+    assert [line['iter'] for line in lines] == [1, 4]
+    assert all(line['loss'] == 'nan' and len(line['images']) == 4 for line in lines)
+    assert bad.message_hub.get_info('skipped_updates') == 2
+
+
+def test_under_accumulation_the_whole_update_is_left_out(images, tmp_path):
+    wrapper = dict(
+        type='mmimg2vec.AutocastOptimWrapper',
+        dtype='float32',
+        optimizer=dict(type='AdamW', lr=1e-2),
+        accumulative_counts=3,
+    )
+    bad = train(images, tmp_path / 'bad', Poison(3), optim_wrapper=wrapper)
+    expected = train(images, tmp_path / 'good', LeaveOut(5), optim_wrapper=wrapper)
+    found = state(bad)
+    assert all(torch.equal(found[key], value) for key, value in state(expected).items())
+    (line,) = (tmp_path / 'bad/skipped_updates.jsonl').read_text().splitlines()
+    assert json.loads(line)['iter'] == 5 and len(json.loads(line)['images']) == 12
+
+
+def test_too_many_in_a_row_end_the_run(images, tmp_path):
+    hooks = [dict(GUARD, max_in_a_row=3)]
+    with pytest.raises(UserError, match=r'3 updates in a row, up to step 6.*--reproduce .*nonfinite_iter_6\.pth'):
+        train(images, tmp_path / 'run', Poison(4, 5, 6), hooks)
+    files = {path.name for path in (tmp_path / 'run').glob('*.pth')}
+    assert files == {'epoch_1.pth', 'epoch_2.pth', 'nonfinite_iter_6.pth'}
+    for name in files:
+        weights = torch.load(tmp_path / 'run' / name, weights_only=True)['state_dict']
+        assert all(value.isfinite().all() for value in weights.values())
+    assert (tmp_path / 'run/last_checkpoint').read_text().endswith('epoch_2.pth')
+    # with a good one between them it goes on
+    train(images, tmp_path / 'other', Poison(3, 4, 6, 7), hooks)
+
+
+class Normed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(3)
+
+    def forward(self, x):
+        return self.norm(x).square().mean()
+
+
+@pytest.mark.parametrize('guarded', [True, False])
+def test_running_statistics_are_restored(guarded):
+    class Runner:
+        iter, epoch, hooks, work_dir = 0, 0, [], '/nowhere'
+        model = Normed()
+        optim_wrapper = AutocastOptimWrapper(dtype='float32', optimizer=torch.optim.SGD(model.parameters(), lr=0.1))
+
+        class message_hub:
+            runtime_info: ClassVar = {}
+
+    hook = FiniteGuardHook(interval=1)
+    hook._read = lambda runner: None
+    hook.before_train(Runner)
+    Runner.model(torch.randn(4, 3))
+    before = [buffer.clone() for buffer in Runner.model.buffers()]
+    hook.before_train_iter(Runner, 0)
+    loss = Runner.model(torch.full((4, 3), float('nan')))
+    Runner.optim_wrapper.update_params(loss)
+    if guarded:
+        hook.after_train_iter(Runner, 0, None, {'loss': loss})
+    same = all(torch.equal(a, b) for a, b in zip(Runner.model.buffers(), before, strict=True))
+    assert same is guarded
+
+
+def test_where_it_begins():
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
+    with torch.no_grad():
+        model[0].weight[0, 0] = float('inf')
+    report = StepReport(model)
+    model(torch.ones(1, 2)).sum().backward()
+    assert str(report).startswith('first output that is not finite: 0; ')
+    report = StepReport(nn.Linear(2, 1))
+    assert 'not reproduced' in str(report)

@@ -1,0 +1,223 @@
+"""Checkpoints inside epochs are exact, the newest good one is found, and a full disk does not end a run."""
+
+import os
+import re
+import shutil
+
+import pytest
+import torch
+import toy
+from mmengine.hooks import Hook
+
+from mmimg2vec.checkpoint.newest import checksum_path, newest_checkpoint
+from mmimg2vec.engine import run_folder
+from mmimg2vec.engine.hooks import safe_checkpoint
+from mmimg2vec.errors import UserError
+
+HOOKS = [
+    dict(type='mmimg2vec.RunFolderHook'),
+    dict(type='mmimg2vec.ResumeGuardHook'),
+    dict(type='mmimg2vec.LogHistoryHook'),
+]
+
+
+class Killed(Exception):
+    pass
+
+
+class KillAfter(Hook):
+    priority = 'LOWEST'
+
+    def __init__(self, step):
+        self.step = step
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter + 1 == self.step:
+            raise Killed
+
+
+@pytest.fixture(autouse=True)
+def released(monkeypatch):
+    """This process plays several starts: what one of them holds goes with it."""
+    held = {}
+    monkeypatch.setattr(run_folder, '_held', held)
+    yield held
+    for lock in held.values():
+        lock.release()
+
+
+@pytest.fixture
+def run(images, tmp_path, released):
+    def run(folder='run', kill=None, epochs=3, accumulation=1, workers=0, saving=None, **kwargs):
+        for key in list(released):
+            released.pop(key).release()
+        checkpoint = dict(
+            type='mmimg2vec.SafeCheckpointHook', interval=1, max_keep_ckpts=2, **(saving or dict(steps=1))
+        )
+        config = dict(
+            train_cfg=dict(type='mmimg2vec.CheckedTrainLoop', max_epochs=epochs),
+            train_dataloader={**toy.train_dataloader(images), 'num_workers': workers, 'batch_size': 2},
+            optim_wrapper=dict(
+                type='mmimg2vec.AutocastOptimWrapper',
+                dtype='float32',
+                optimizer=dict(type='AdamW', lr=1e-2),
+                accumulative_counts=accumulation,
+            ),
+            default_hooks=dict(checkpoint=checkpoint, logger=dict(type='LoggerHook', interval=1)),
+            resume=(tmp_path / folder).exists(),
+        )
+        runner = toy.runner_of(images, tmp_path / folder, epochs=epochs, hooks=HOOKS, **{**config, **kwargs})
+        if kill is None:
+            runner.train()
+        else:
+            runner.register_hook(KillAfter(kill))
+            with pytest.raises(Killed):
+                runner.train()
+        return runner
+
+    return run
+
+
+def final(folder):
+    state = torch.load(folder / 'epoch_3.pth', weights_only=True)
+    moments = [v for s in state['optimizer']['state'].values() for v in s.values()]
+    return [*state['state_dict'].values(), *moments]
+
+
+def same(first, second):
+    return len(first) == len(second) and all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def names(folder, pattern='*.pth'):
+    return sorted(path.name for path in folder.glob(pattern))
+
+
+# 12 images in batches of 2 are 6 steps an epoch. 4 steps an update do not divide that.
+@pytest.mark.parametrize(
+    ('accumulation', 'kills', 'workers', 'asynchronous'),
+    [(1, (1, 4, 6, 7, 13, 17), 0, False), (1, (8,), 2, False), (4, (3, 5, 9, 14), 0, False), (1, (5, 11), 0, True)],
+)
+def test_killed_inside_epochs_and_resumed(run, tmp_path, accumulation, kills, workers, asynchronous):
+    run('whole', accumulation=accumulation)
+    saving = dict(steps=1, asynchronous=asynchronous)
+    for step in kills:
+        run(kill=step, accumulation=accumulation, workers=workers, saving=saving)
+    resumed = run(accumulation=accumulation, saving=saving)  # with another number of workers
+    assert resumed.iter == 18
+    assert same(final(tmp_path / 'run'), final(tmp_path / 'whole'))
+    # inner checkpoints are gone when the last regular one is there
+    assert names(tmp_path / 'run') == ['epoch_2.pth', 'epoch_3.pth']
+    assert names(tmp_path / 'run', '*.sha256') == ['epoch_2.pth.sha256', 'epoch_3.pth.sha256']
+
+
+def test_nothing_is_saved_while_gradients_are_accumulated(run, tmp_path):
+    run(kill=7, accumulation=4)  # the checkpoint of epoch 1 (step 6) waits for step 8
+    assert names(tmp_path / 'run') == ['iter_4.pth']
+    run(kill=9, accumulation=4)
+    assert names(tmp_path / 'run') == ['epoch_1.pth']
+    assert torch.load(tmp_path / 'run/epoch_1.pth', weights_only=True)['meta']['iter'] == 8
+
+
+def test_minutes_between_two_checkpoints(run, tmp_path, monkeypatch):
+    clock = [0]
+    monkeypatch.setattr(safe_checkpoint.time, 'monotonic', lambda: clock[0])
+
+    class Tick(Hook):
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            clock[0] += 25
+
+    hooks = [dict(type='mmimg2vec.SeededStepHook'), *HOOKS, dict(type=Tick)]
+    run(kill=5, saving=dict(minutes=1), custom_hooks=hooks)
+    assert names(tmp_path / 'run') == ['iter_3.pth']
+
+
+def damage(path, how):
+    data = path.read_bytes()
+    path.write_bytes({'cut': data[: len(data) // 2], 'zero': b'', 'flipped': data[:-9000] + b'!!' + data[-8998:]}[how])
+
+
+@pytest.mark.parametrize('how', ['cut', 'zero', 'flipped'])
+def test_the_newest_whole_checkpoint_counts(run, tmp_path, how):
+    run('whole')
+    run(kill=15)
+    folder = tmp_path / 'run'
+    assert newest_checkpoint(folder).name == 'iter_15.pth'
+    damage(folder / 'iter_15.pth', how)
+    notes = []
+    assert newest_checkpoint(folder, notes.append).name == 'epoch_2.pth'
+    assert len(notes) == 1 and re.search(r'iter_15\.pth .*it is left out', notes[0])
+    run()
+    assert same(final(folder), final(tmp_path / 'whole'))
+
+
+@pytest.mark.parametrize('pointer', [None, 'nowhere/epoch_9.pth'])
+def test_the_pointer_is_not_asked(run, tmp_path, pointer):
+    run('whole')
+    run(kill=15)
+    path = tmp_path / 'run/last_checkpoint'
+    path.unlink() if pointer is None else path.write_text(pointer)
+    assert run().iter == 18
+    assert same(final(tmp_path / 'run'), final(tmp_path / 'whole'))
+
+
+def test_a_moved_and_a_copied_folder(run, tmp_path):
+    run('whole')
+    run(kill=8)
+    (tmp_path / 'run').rename(tmp_path / 'moved')
+    shutil.copytree(tmp_path / 'moved', tmp_path / 'copied')
+    run('moved', kill=16)  # further than the copy
+    for name in ('copied', 'moved'):
+        run(name)
+        assert same(final(tmp_path / name), final(tmp_path / 'whole'))
+
+
+def test_never_from_zero_over_files_that_are_there(run, tmp_path):
+    run(kill=8)
+    for path in (tmp_path / 'run').glob('*.pth'):
+        damage(path, 'cut')
+    with pytest.raises(UserError, match=r'none of the 2 checkpoints in .*run is whole'):
+        run()
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(epochs=5), '18 steps of the whole schedule then, 30 now'),
+        (dict(accumulation=2), '1 steps per update then, 2 now'),
+    ],
+)
+def test_other_arithmetic_is_refused(run, change, message):
+    run(kill=8)
+    with pytest.raises(UserError, match=message):
+        run(**change)
+
+
+def test_what_cannot_be_written(run, tmp_path, monkeypatch):
+    original, broken = safe_checkpoint.save_atomically, []
+
+    def save(checkpoint, path):
+        if any(name in str(path) for name in broken):
+            raise OSError(28, 'No space left on device')
+        original(checkpoint, path)
+
+    monkeypatch.setattr(safe_checkpoint, 'save_atomically', save)
+    broken[:] = ['iter_2.pth', 'iter_3.pth', 'iter_9.pth']
+    run()  # two in a row, and one later
+    assert not names(tmp_path / 'run', '*.part')
+    broken[:] = ['iter_']
+    with pytest.raises(UserError, match=r'iter_3\.pth cannot be written .*No space left.*3 checkpoints in a row'):
+        run('other')
+
+
+def test_weights_that_are_not_finite_are_never_saved(run, tmp_path):
+    class Spoil(Hook):
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            if runner.iter == 7:
+                runner.model.head.weight.data[0, 0] = float('inf')
+
+    hooks = [dict(type='mmimg2vec.SeededStepHook'), *HOOKS, dict(type=Spoil)]
+    with pytest.raises(UserError, match=r'step 7: head\.weight is not finite'):
+        run(custom_hooks=hooks)
+    newest = newest_checkpoint(tmp_path / 'run')
+    assert newest.name == 'iter_7.pth'
+    assert checksum_path(newest).exists() and os.path.getsize(newest) > 1000
