@@ -14,7 +14,9 @@ from mmimg2vec.datasets.folders import check_data_paths
 from mmimg2vec.errors import UserError
 
 
-def check_dataset_config(cfg: Config | Mapping[str, Any], loader: str = 'train_dataloader') -> list[str]:
+def check_dataset_config(
+    cfg: Config | Mapping[str, Any], loader: str = 'train_dataloader', with_categories: bool = True
+) -> list[str]:
     """Find what is missing or does not match in the data of a config, in a moment.
 
     Looks at folders (there, not empty), annotation files of dataset and metric, COCO's category names, and the length
@@ -24,6 +26,7 @@ def check_dataset_config(cfg: Config | Mapping[str, Any], loader: str = 'train_d
     Args:
         cfg: The config.
         loader: Name of the dataloader in it; one that the config does not have gives no problems.
+        with_categories: Compare class lists with the categories of annotation files.
 
     Returns:
         A line per problem: what, where, and the cure.
@@ -33,7 +36,7 @@ def check_dataset_config(cfg: Config | Mapping[str, Any], loader: str = 'train_d
     heads = dict(_head_classes(cfg.get('model') or {}))
     problems = []
     for dataset, key in datasets_in(cfg[loader]['dataset'], f'{loader}.dataset'):
-        problems += _path_problems(dataset, key) or _class_problems(dataset, key, heads)
+        problems += _path_problems(dataset, key) or _class_problems(dataset, key, heads, with_categories)
     evaluators = cfg.get(loader.replace('dataloader', 'evaluator')) or []
     for metric in [evaluators] if isinstance(evaluators, Mapping) else evaluators:
         path = metric.get('ann_file') if isinstance(metric, Mapping) else None
@@ -77,7 +80,7 @@ def _path_problems(dataset: Mapping, key: str) -> list[str]:
     return problems
 
 
-def _class_problems(dataset: Mapping, key: str, heads: Mapping[str, int]) -> list[str]:
+def _class_problems(dataset: Mapping, key: str, heads: Mapping[str, int], with_categories: bool) -> list[str]:
     classes = (dataset.get('metainfo') or {}).get('classes')
     if isinstance(classes, str) and not osp.isfile(classes):
         return [
@@ -94,7 +97,7 @@ def _class_problems(dataset: Mapping, key: str, heads: Mapping[str, int]) -> lis
         if count != len(classes)
     ]
     path = osp.expanduser(osp.join(dataset.get('data_root') or '', dataset.get('ann_file') or ''))
-    if str(dataset['type']).endswith('CocoDataset') and osp.isfile(path):
+    if with_categories and str(dataset['type']).endswith('CocoDataset') and osp.isfile(path):
         try:
             problem = category_problem(list(coco_categories(path).values()), classes, path)
         except UserError as error:

@@ -52,9 +52,11 @@ def build_dataset(dataset: Any, registry: Registry, config_key: str, classes: Se
         raise UserError(f'{error} (while reading {cure})') from error
     except ValueError as error:  # numpy's, of the list without entries that mmengine hands it
         if 'at least one array' in str(error):
+            other = _other_files(dataset, config_key)
+            if other and 'img_suffix' in other:
+                raise UserError(f'no samples are left in {_where(dataset)}{other}') from error
             raise UserError(
                 f'no samples are left in {cure}; look also at its classes, filter_cfg and indices'
-                + _other_files(dataset, config_key)
             ) from error
         raise
     except (RuntimeError, AssertionError) as error:
@@ -124,7 +126,10 @@ def _other_files(dataset: Mapping, config_key: str) -> str:
 
 def _type(dataset: Mapping, registry: Registry) -> Any:
     kind = dataset.get('type')
-    return registry.get(kind) if isinstance(kind, str) else kind
+    if not isinstance(kind, str):
+        return kind
+    with registry.switch_scope_and_registry(None) as scoped:  # the default scope, as in building
+        return scoped.get(kind)
 
 
 def _cure(config_key: str) -> str:

@@ -39,10 +39,7 @@ def check_data(
     Raises:
         UserError: Something is missing, or cannot be mended.
     """
-    for name in loaders:
-        problems = check_dataset_config({**loaders, **evaluators}, name)
-        if problems:
-            raise UserError(problems[0])
+    _raise_first(loaders, evaluators, with_categories=False)
     copies, notes = {}, []
     files = _coco_files(loaders, evaluators)
     for path, demands in files.items():
@@ -55,7 +52,21 @@ def check_data(
             notes[-1] += f' (the mended copy {copies[path]} is read)'
     for predicted, scored in _pairs(loaders, evaluators):
         _compare_images(predicted, scored, files)
+    # Last: of a file that is broken something better is to be said than that it lacks a category.
+    _raise_first(loaders, evaluators, with_categories=True)
     return copies, notes
+
+
+def _raise_first(loaders: Mapping[str, Any], evaluators: Mapping[str, Any], with_categories: bool) -> None:
+    """End with the first problem of the configs.
+
+    Raises:
+        UserError: There is one.
+    """
+    for name in loaders:
+        problems = check_dataset_config({**loaders, **evaluators}, name, with_categories)
+        if problems:
+            raise UserError(problems[0])
 
 
 def apply_to(loaders: Mapping[str, Any], evaluators: Mapping[str, Any], copies: Mapping[str, str]) -> None:

@@ -45,6 +45,12 @@ def test_hidden_folders_are_left_out(folders):
     assert len(find_images([folders], folders / 'out')) == 12
 
 
+def test_a_type_without_its_scope_is_found(folders):
+    init_default_scope('mmpretrain')
+    built = build_dataset(dict(type='CustomDataset', data_root=str(folders)), DATASETS, 'key')
+    assert built.metainfo['classes'] == ('class_0', 'class_1') and built.left_out['hidden'] == 2
+
+
 def test_a_missing_class_does_not_shift_the_labels(folders):
     shutil.rmtree(folders / 'class_0')
     assert labels(build(folders)) == {'class_1': 0}
