@@ -1,8 +1,7 @@
 from mmimg2vec.datasets.captions import CaptionDataset
 from mmimg2vec.datasets.errors import DataError, UnreadableImage
 from mmimg2vec.datasets.evaluated import EvaluationDataset
-from mmimg2vec.datasets.sampling import DrawKey, SeededSampler
-from mmimg2vec.datasets.seeded import SeededDataset
+from mmimg2vec.datasets.seeded import DrawKey, SeededDataset, SeededSampler
 from mmimg2vec.datasets.transforms import (
     BlockTokenMask,
     LoadImage,

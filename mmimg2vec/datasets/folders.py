@@ -11,7 +11,7 @@ from typing import Any
 
 from mmengine.registry import Registry
 
-from mmimg2vec.datasets.folder_samples import find_samples
+from mmimg2vec.datasets.image_files import find_samples
 from mmimg2vec.datasets.lists import check_list
 from mmimg2vec.errors import UserError
 
@@ -22,7 +22,7 @@ _LISTED = {'CustomDataset': True, 'ImageNet': True, 'CaptionDataset': True, 'Bas
 def build_dataset(dataset: Any, registry: Registry, config_key: str, classes: Sequence[str] | None = None) -> Any:
     """Build and fully read a dataset.
 
-    The samples of mmpretrain's folder datasets are those of :func:`~mmimg2vec.datasets.folder_samples.find_samples`.
+    The samples of mmpretrain's folder datasets are those of :func:`~mmimg2vec.datasets.image_files.find_samples`.
 
     Args:
         dataset: Config of a dataset, or a dataset, which is returned as it is.

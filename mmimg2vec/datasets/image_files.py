@@ -1,4 +1,4 @@
-"""Which images are meant, and what their pictures are called."""
+"""Which images of files and folders are meant, what their pictures are called, and what a folder dataset holds of them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmimg2vec.datasets.reading import IMAGE_SUFFIXES, is_hidden, unreadable
 from mmimg2vec.errors import UserError
 
-__all__ = ['find_images', 'left_out_text', 'look_through', 'unreadable']
+__all__ = ['find_images', 'find_samples', 'left_out_text', 'look_through', 'unreadable']
+
+# What mmpretrain takes where a config names no extensions: .tiff and .webp are missing.
+_DEFAULT_EXTENSIONS = frozenset(('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif'))
 
 
 def find_images(sources: Sequence[str | Path], out: Path) -> dict[Path, str]:
@@ -95,3 +99,86 @@ def left_out_text(left_out: Counter[str]) -> str:
     """``'; left out: 3 *.gif, 2 hidden'``, or nothing."""
     named = ', '.join(f'{count} {kind}' for kind, count in left_out.most_common(5))
     return f'; left out: {named}' if named else ''
+
+
+def find_samples(dataset: Any, classes: Sequence[str] | None, config_key: str) -> list:
+    """Take the place of ``mmpretrain.CustomDataset._find_samples``.
+
+    Hidden files and folders are left out; without extensions in the config all of ``IMAGE_SUFFIXES`` are taken. Folders
+    named as classes get the labels of these, so that a class may lack its folder; other folders are numbered in the
+    order of their names, as mmpretrain does. What is left out is kept as ``dataset.left_out``, folders without an image
+    as ``dataset.empty_classes``.
+
+    Args:
+        dataset: The dataset.
+        classes: Names of the classes where the dataset has none of its own.
+        config_key: Where the dataset stands in the config, for error messages.
+
+    Returns:
+        Paths relative to ``dataset.img_prefix``, with ``with_label`` each with its label.
+
+    Raises:
+        UserError: There are no images, or the folders are not the classes.
+    """
+    extensions = dataset.extensions
+    if set(extensions) == _DEFAULT_EXTENSIONS:
+        extensions = IMAGE_SUFFIXES
+    root = Path(dataset.img_prefix)
+    paths, dataset.left_out = look_through(root, tuple(extensions))
+    names = [path.relative_to(root) for path in paths]
+    if not names:
+        raise UserError(_no_images(root, dataset.left_out, config_key))
+    if not dataset.with_label:
+        return [str(name) for name in names]
+    outside = [name for name in names if len(name.parts) == 1]
+    if len(outside) == len(names):
+        raise UserError(
+            f'no folders of classes in {root}, only images: For unlabeled images set with_label=False, else put the '
+            f'images of each class into a folder ({config_key})'
+        )
+    if outside:
+        dataset.left_out['images outside the folders of classes'] = len(outside)
+    folders = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith('.'))
+    labels = _labels(folders, dataset.CLASSES, classes, root, config_key)
+    if dataset.CLASSES is None:
+        dataset._metainfo['classes'] = tuple(classes or folders)
+    dataset.folder_to_idx = labels
+    samples = [(str(name), labels[name.parts[0]]) for name in names if len(name.parts) > 1]
+    filled = {label for _, label in samples}
+    dataset.empty_classes = [name for number, name in enumerate(dataset.CLASSES) if number not in filled]
+    return samples
+
+
+def _labels(
+    folders: list[str], given: Sequence[str] | None, others: Sequence[str] | None, root: Path, config_key: str
+) -> dict[str, int]:
+    """Folder -> label.
+
+    Raises:
+        UserError: The folders are not the classes.
+    """
+    classes = given or others or folders
+    if set(folders) <= set(classes):
+        return {folder: list(classes).index(folder) for folder in folders}
+    if given is None:  # the classes are names of folders
+        unknown = next(folder for folder in folders if folder not in classes)
+        raise UserError(
+            f'{root} has the folder {unknown}, which is none of the {len(classes)} classes that are trained on or vote '
+            f'({", ".join(list(classes)[:3])} ...): remove it, or add the class there ({config_key})'
+        )
+    if len(folders) != len(classes):
+        raise UserError(
+            f"The number of subfolders ({len(folders)}) of {root} doesn't match the number of specified classes "
+            f'({len(classes)}): correct {config_key}.metainfo.classes or the folders. For unlabeled images set '
+            'with_label=False'
+        )
+    return {folder: number for number, folder in enumerate(folders)}
+
+
+def _no_images(root: Path, left_out: Counter[str], config_key: str) -> str:
+    text = f'no images in {root}: set data_root in the config, or pass --cfg-options {config_key}.data_root=FOLDER'
+    endings = [(count, kind[1:]) for kind, count in left_out.items() if kind.startswith('*.')]
+    if not endings:
+        return text
+    count, ending = max(endings)
+    return f"{text}; it holds {count} files {ending}: to read them set {config_key}.extensions=['{ending}']"

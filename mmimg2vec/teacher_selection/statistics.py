@@ -8,7 +8,7 @@ import torch
 from scipy.stats import t as student_t
 from torch import Tensor
 
-from mmimg2vec.models.utils.diversity import unit_length
+from mmimg2vec.models.utils.tokens import unit_length
 
 
 def effective_rank(tokens: Tensor) -> Tensor:

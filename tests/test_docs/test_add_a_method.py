@@ -17,7 +17,7 @@ PART = '''"""A decoder of one block."""
 
 from typing import Any
 
-from mmimg2vec.models.necks.cross_attention_decoder import CrossAttentionDecoder
+from mmimg2vec.models.necks.decoders import CrossAttentionDecoder
 from mmimg2vec.registry import MODELS
 
 
@@ -30,7 +30,7 @@ class OneBlockDecoder(CrossAttentionDecoder):
 '''
 ALGORITHM = '''"""A method that nobody needs."""
 
-from mmimg2vec.models.algorithms.base import MaskedImageModel
+from mmimg2vec.models.algorithms.masked_image_model import MaskedImageModel
 from mmimg2vec.registry import MODELS
 
 

@@ -1,7 +1,6 @@
 from mmimg2vec.datasets.transforms.block_masking import BlockTokenMask, block_token_mask
 from mmimg2vec.datasets.transforms.loading import LoadImage
-from mmimg2vec.datasets.transforms.masking import RandomTokenMask, random_token_mask
-from mmimg2vec.datasets.transforms.packing import PackMaskedInputs
+from mmimg2vec.datasets.transforms.masking import PackMaskedInputs, RandomTokenMask, random_token_mask
 
 __all__ = [
     'BlockTokenMask',

@@ -7,8 +7,8 @@ from typing import Any
 
 from mmimg2vec.checkpoint.layouts.first_cae import refuse_first_cae
 from mmimg2vec.errors import UserError
-from mmimg2vec.models.algorithms.base import MaskedImageModel
-from mmimg2vec.models.heads.token_alignment_head import TokenAlignmentHead
+from mmimg2vec.models.algorithms.masked_image_model import MaskedImageModel
+from mmimg2vec.models.heads.token_heads import TokenAlignmentHead
 from mmimg2vec.models.necks.latent_regressor import LatentRegressor
 from mmimg2vec.registry import MODELS
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mmimg2vec.checkpoint.layouts.mff import to_mmimg2vec
 from mmimg2vec.errors import UserError
-from mmimg2vec.models.algorithms.base import MaskedImageModel
+from mmimg2vec.models.algorithms.masked_image_model import MaskedImageModel
 from mmimg2vec.registry import MODELS
 
 

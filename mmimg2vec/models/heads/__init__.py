@@ -1,5 +1,3 @@
-from mmimg2vec.models.heads.base import TokenHead
-from mmimg2vec.models.heads.feature_head import FeatureHead
-from mmimg2vec.models.heads.token_alignment_head import TokenAlignmentHead
+from mmimg2vec.models.heads.token_heads import FeatureHead, TokenAlignmentHead, TokenHead
 
 __all__ = ['FeatureHead', 'TokenAlignmentHead', 'TokenHead']

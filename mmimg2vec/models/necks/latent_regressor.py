@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mmcv.cnn.bricks import DropPath
 from mmpretrain.models.utils import LayerScale
 from torch import Tensor, nn
 
 from mmimg2vec.models.layers.cross_attention import EPS, CrossAttention
-from mmimg2vec.models.necks.base import TokenDecoder
+from mmimg2vec.models.necks.decoders import TokenDecoder
 from mmimg2vec.models.utils import TokenMask, gather_tokens, sincos_position_embedding
 from mmimg2vec.registry import MODELS
 
@@ -21,7 +23,7 @@ class RegressorBlock(CrossAttention):
     Args:
         dims: Width of the tokens.
         num_heads: Attention heads.
-        mlp_ratio: Hidden width of the MLP over ``dims``.
+        mlp_ratio: Inner width of the MLP over ``dims``.
         drop_path_rate: Share of samples whose branches are dropped in training.
         layer_scale_init_value: First value of the two branches' weights; 0 leaves them at one, untrained.
     """
@@ -37,8 +39,8 @@ class RegressorBlock(CrossAttention):
         super().__init__(dims, num_heads)
         self.gamma1 = LayerScale(dims, layer_scale_init_value or 1.0)
         self.norm_mlp = nn.LayerNorm(dims, eps=EPS)
-        hidden = int(mlp_ratio * dims)
-        self.mlp = nn.Sequential(nn.Linear(dims, hidden), nn.GELU(), nn.Linear(hidden, dims))
+        inner = int(mlp_ratio * dims)
+        self.mlp = nn.Sequential(nn.Linear(dims, inner), nn.GELU(), nn.Linear(inner, dims))
         self.gamma2 = LayerScale(dims, layer_scale_init_value or 1.0)
         self.drop_path = DropPath(drop_path_rate)
         if not layer_scale_init_value:
@@ -78,16 +80,13 @@ class LatentRegressor(TokenDecoder):
     class token takes no part in them. Exactly the official code; positions are fixed 2-D sine-cosine.
 
     Args:
-        in_channels: Width of the latents; the algorithm fills it in.
-        out_channels: Width of the target tokens; the algorithm fills it in.
-        grid: Rows and columns of the token grid; the algorithm fills it in.
+        *args: As :class:`TokenDecoder`.
         embed_dims: Width inside, divisible by 4 and by ``num_heads``; one other than ``in_channels`` puts a Linear and
             a LayerNorm before.
-        depth: Number of blocks.
         num_heads: Attention heads.
-        mlp_ratio: Hidden width of the MLPs over ``embed_dims``.
         drop_path_rate: Drop-path rate of the last block; it grows linearly from 0.
         layer_scale_init_value: First value of the branches' weights; 0 leaves them at one, untrained.
+        **kwargs: As :class:`TokenDecoder`.
 
     Raises:
         UserError: The width does not divide into the heads.
@@ -97,24 +96,20 @@ class LatentRegressor(TokenDecoder):
 
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
-        grid: tuple[int, int],
+        *args: Any,
         embed_dims: int = 768,
-        depth: int = 4,
         num_heads: int = 12,
-        mlp_ratio: float = 4.0,
         drop_path_rate: float = 0.0,
         layer_scale_init_value: float = 0.1,
-        init_cfg: dict | list | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(in_channels, out_channels, grid, embed_dims, num_heads, init_cfg=init_cfg)
+        super().__init__(*args, embed_dims=embed_dims, num_heads=num_heads, **kwargs)
         self.regresses = True
-        if embed_dims == in_channels:
+        if embed_dims == self.in_channels:
             self.embed = nn.Identity()
         else:
             norm = nn.LayerNorm(embed_dims, eps=EPS)
-            self.embed = nn.Sequential(nn.Linear(in_channels, embed_dims), norm)
+            self.embed = nn.Sequential(nn.Linear(self.in_channels, embed_dims), norm)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, embed_dims))
         table = sincos_position_embedding(self.grid, embed_dims, class_token=False)
         self.register_buffer('position_embedding', table, persistent=False)
@@ -122,14 +117,14 @@ class LatentRegressor(TokenDecoder):
             RegressorBlock(
                 embed_dims,
                 num_heads,
-                mlp_ratio,
-                drop_path_rate * index / max(depth - 1, 1),
+                self.mlp_ratio,
+                drop_path_rate * index / max(self.depth - 1, 1),
                 layer_scale_init_value,
             )
-            for index in range(depth)
+            for index in range(self.depth)
         )
         self.norm = nn.LayerNorm(embed_dims, eps=EPS)
-        self.pred = nn.Linear(embed_dims, out_channels)
+        self.pred = nn.Linear(embed_dims, self.out_channels)
 
     def init_weights(self) -> None:
         """Initialize the mask token as MAE's; the rest follows the algorithm's ``init_cfg``."""

@@ -1,7 +1,6 @@
 from mmimg2vec.models.target_generators.backbone import BackboneTargetGenerator
-from mmimg2vec.models.target_generators.base import TargetGenerator, TargetLayout, freeze
+from mmimg2vec.models.target_generators.base import NORMALIZATIONS, TargetGenerator, TargetLayout, freeze, normalize
 from mmimg2vec.models.target_generators.clip import CLIPTargetGenerator
-from mmimg2vec.models.target_generators.normalization import NORMALIZATIONS, normalize
 from mmimg2vec.models.target_generators.pixels import PixelTargetGenerator
 
 __all__ = [

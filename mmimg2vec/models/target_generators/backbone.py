@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from mmimg2vec.checkpoint.fill import fill, fingerprint
 from mmimg2vec.errors import UserError
-from mmimg2vec.models.target_generators.base import TargetGenerator, TargetLayout, freeze
-from mmimg2vec.models.target_generators.normalization import NORMALIZATIONS, normalize
+from mmimg2vec.models.target_generators.base import NORMALIZATIONS, TargetGenerator, TargetLayout, freeze, normalize
 from mmimg2vec.models.teachers.from_checkpoint import teacher_from_checkpoint
 from mmimg2vec.models.teachers.network import (
     build_teacher,
@@ -58,7 +57,7 @@ class BackboneTargetGenerator(TargetGenerator):
         smooth: Mean over so many x so many neighboring tokens of the student's grid, an odd number; 1 leaves them as
             they are. It lowers token diversity and nothing else: for experiments (the project's choice).
         normalization: Of the targets: ``'none'``, ``'layer'``, ``'batch'`` or ``'whiten'``; see
-            :func:`~mmimg2vec.models.target_generators.normalization.normalize`. The pooled feature is whitened per
+            :func:`~mmimg2vec.models.target_generators.base.normalize`. The pooled feature is whitened per
             channel only, as a batch holds too few images for more. Default: the project's choice.
         mean: The teacher's own mean of RGB, in gray levels 0 to 255. None: what the network says, else ImageNet's.
         std: The teacher's own standard deviation, likewise.

@@ -1,4 +1,4 @@
-"""What all masked image models of the project share."""
+"""What all masked image models of the project share, and Img2Vec, which is nothing more."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from mmpretrain.models.selfsup import BaseSelfSupervisor
 from torch import Tensor, nn
 
 from mmimg2vec.errors import UserError
-from mmimg2vec.models.heads.base import TokenHead
-from mmimg2vec.models.necks.base import TokenDecoder
+from mmimg2vec.models.heads.token_heads import TokenHead
+from mmimg2vec.models.necks.decoders import TokenDecoder
 from mmimg2vec.models.target_generators.base import TargetGenerator
 from mmimg2vec.models.utils import TokenMask
 from mmimg2vec.registry import MODELS
@@ -265,3 +265,21 @@ def check_target(target: dict[str, Tensor], mask: TokenMask) -> None:
             f'the target has {count} tokens per image and the mask {mask.num_tokens} patches: the target generator has to '
             "bring its tokens onto the student's grid"
         )
+
+
+@MODELS.register_module()
+class Img2Vec(MaskedImageModel):
+    """Img2Vec (arXiv 2304.12535).
+
+    ::
+
+        inputs ─┬─────────────────────► target_generator (frozen) ──────────────► tokens, pooled
+                └─ mask ─► backbone ─► fusion ─► norm ─► latents ─► neck ─► prediction ─► head ─► losses
+                                                            └──────── class token ────────┘
+
+    The paper has no public code; loss, target normalization, decoder and schedule are options whose defaults are the
+    project's choice.
+
+    Args:
+        **kwargs: As :class:`MaskedImageModel`.
+    """
