@@ -39,6 +39,11 @@ def check_data(
     Raises:
         UserError: Something is missing, or cannot be mended.
     """
+    for name, loader in loaders.items():
+        for key, least in (('batch_size', 1), ('num_workers', 0)):
+            value = loader.get(key, least)
+            if not isinstance(value, int) or value < least:
+                raise UserError(f'{name}.{key}={value!r}: set a whole number of {least} or more')
     _raise_first(loaders, evaluators, with_categories=False)
     copies, notes = {}, []
     files = _coco_files(loaders, evaluators)

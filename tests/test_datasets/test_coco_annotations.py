@@ -192,3 +192,11 @@ def test_splits_are_checked_for_what_they_are_asked(tmp_path):
     configs['train_dataloader']['dataset']['metainfo'] = dict(classes='ball')
     with pytest.raises(UserError, match=r"write a list, with its comma: classes=\('ball',\)"):
         check_data(configs, evaluators, tmp_path)
+
+
+@pytest.mark.parametrize(('key', 'value'), [('batch_size', 0), ('batch_size', 2.5), ('num_workers', -1)])
+def test_numbers_of_a_dataloader(tmp_path, key, value):
+    configs, evaluators = loaders(tmp_path)
+    configs['val_dataloader'][key] = value
+    with pytest.raises(UserError, match=rf'val_dataloader.{key}={value}: set a whole number of [01] or more'):
+        check_data(configs, evaluators, tmp_path)

@@ -14,6 +14,7 @@ from mmimg2vec.datasets.image_files import find_images, left_out_text, look_thro
 from mmimg2vec.datasets.lists import check_list
 from mmimg2vec.datasets.reading import IMAGE_SUFFIXES
 from mmimg2vec.errors import UserError
+from mmimg2vec.evaluation import build_labeled_loaders
 
 
 def build(root, classes=None, **kwargs):
@@ -122,3 +123,20 @@ def test_mixed_labels_are_as_wide_as_the_head():
     check_mixed_classes(model, {'head': 1000})
     with pytest.raises(UserError, match=r'set model.data_preprocessor.num_classes=10'):
         check_mixed_classes(model, {'head': 10})
+
+
+def test_images_that_vote_and_that_are_asked_are_labelled_alike(folders):
+    """A hidden folder among the former, or a class missing among the latter, once moved all labels by one."""
+    asked = folders.parent / 'asked'
+    shutil.copytree(folders / 'class_1', asked / 'class_1')
+    steps = [dict(type='mmpretrain.LoadImageFromFile'), dict(type='mmpretrain.PackInputs')]
+    config = dict(batch_size=2, num_workers=0, dataset=dict(type='mmpretrain.CustomDataset', pipeline=steps))
+    bank, query = build_labeled_loaders(
+        {
+            'bank_dataloader': dict(config, dataset=dict(config['dataset'], data_root=str(folders))),
+            'query_dataloader': dict(config, dataset=dict(config['dataset'], data_root=str(asked))),
+        },
+        'knn',
+    )
+    assert bank.dataset.metainfo['classes'] == query.dataset.metainfo['classes'] == ('class_0', 'class_1')
+    assert {int(label) for batch in query for label in [s.gt_label for s in batch['data_samples']]} == {1}
