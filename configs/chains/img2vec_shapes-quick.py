@@ -12,8 +12,7 @@ shapes = 'data/shapes-quick'
 env = dict(IMG2VEC_SHAPES=shapes)
 stages = [
     dict(
-        name='images',
-        title='Drawing the images',
+        _base_.images,
         command=f'tools/dataset_converters/shapes.py --out {shapes} --scenes 200 --val-scenes 50',
         makes=[shapes],
     ),

@@ -3,6 +3,8 @@
 ``make demo`` runs it: python tools/chain.py configs/chains/img2vec_shapes.py
 """
 
+_base_ = ['../_base_/shapes_chain.py']
+
 title = 'From unlabeled images to classifier, detector and segmenter'
 introduction = """
 A small vision transformer (ViT) is **pre-trained without labels** by Img2Vec: most of an image is hidden from it, and
@@ -14,11 +16,6 @@ The images are *Shapes*, drawn by this project: scenes of ten kinds of objects, 
 pictures. Everything here was trained on this machine, nothing was downloaded.
 """
 work_dir = 'work_dirs/demo'
-seed = 0
-# On a CPU two small stages share two cores better than one uses both.
-jobs = 2
-shapes = 'data/shapes'
-env = dict(IMG2VEC_SHAPES=shapes)
 
 _scratch = {
     'model.backbone.init_cfg': None,
@@ -33,12 +30,7 @@ _segment = 'configs/demo/upernet_vit-tiny-p8_1xb16-coslr-6e_shapes-96x96.py'
 
 # Two at a time, in an order that leaves neither core idle for long.
 stages = [
-    dict(
-        name='images',
-        title='Drawing the images',
-        command=f'tools/dataset_converters/shapes.py --out {shapes}',
-        makes=[shapes],
-    ),
+    _base_.images,
     dict(
         name='teacher',
         title='Teacher: a small ResNet, by SimCLR, without labels',

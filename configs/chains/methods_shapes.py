@@ -6,6 +6,8 @@ hidden; on all with a quarter and with three quarters hidden; MAE; MFF. The feat
 pre-training N epochs, two or more (name another --out then).
 """
 
+_base_ = ['../_base_/shapes_chain.py']
+
 title = 'CAE v2, MFF and MAE: what is supervised, how much is hidden, what fusion adds'
 introduction = """
 The same small vision transformer is pre-trained in seven ways, each on the same images with the same crops, batch and
@@ -18,10 +20,6 @@ apart; beside them those of the two transformers (CAE v2's has LayerScale) with 
 wrote. So CAE v2 has had help from labels of a kind, which the other methods have not. CLIP's minutes count.
 """
 work_dir = 'work_dirs/methods'
-seed = 0
-jobs = 2
-shapes = 'data/shapes'
-env = dict(IMG2VEC_SHAPES=shapes)
 
 _epochs = int('{{$IMG2VEC_EPOCHS:4}}')
 _budget = {'train_cfg.max_epochs': _epochs, 'param_scheduler.1.end': _epochs}
@@ -55,12 +53,7 @@ _methods = [
 ]
 
 stages = [
-    dict(
-        name='images',
-        title='Drawing the images',
-        command=f'tools/dataset_converters/shapes.py --out {shapes}',
-        makes=[shapes],
-    ),
+    _base_.images,
     dict(
         name='clip',
         title='Teacher: a tiny CLIP, on captions',

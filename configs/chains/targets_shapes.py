@@ -4,6 +4,8 @@ The features are compared frozen, beside those of a student with random weights.
 ``make experiment ARGS="configs/chains/targets_shapes.py"`` runs it over several seeds.
 """
 
+_base_ = ['../_base_/shapes_chain.py']
+
 title = 'Pixels or features: what should a masked autoencoder predict?'
 introduction = """
 The same small vision transformer is pre-trained without labels two times: it predicts hidden *pixels* (MAE), or the
@@ -11,21 +13,12 @@ The same small vision transformer is pre-trained without labels two times: it pr
 are asked how well they tell ten classes apart; beside them those of the same transformer with random weights.
 """
 work_dir = 'work_dirs/targets'
-seed = 0
-jobs = 2
-shapes = 'data/shapes'
-env = dict(IMG2VEC_SHAPES=shapes)
 
 _probe = 'tools/probe.py configs/demo/vit-tiny-p8_1xb256-knn_shapes.py'
 _mae = 'configs/demo/mae_vit-tiny-p8_1xb128-coslr-8e_shapes.py'
 
 stages = [
-    dict(
-        name='images',
-        title='Drawing the images',
-        command=f'tools/dataset_converters/shapes.py --out {shapes}',
-        makes=[shapes],
-    ),
+    _base_.images,
     dict(
         name='teacher',
         title='Teacher: a small ResNet, by SimCLR, without labels',

@@ -4,6 +4,8 @@ Measured over several seeds, with the table and the plot of diversity against re
 ``make experiment ARGS="configs/chains/teachers_shapes.py"``; it may be stopped and started again at any time.
 """
 
+_base_ = ['../_base_/shapes_chain.py']
+
 title = 'Does the token diversity of a teacher predict what its student learns?'
 introduction = """
 The same small vision transformer is pre-trained by Img2Vec, for the same steps, on the features of teachers that differ
@@ -11,10 +13,6 @@ in kind and in *token diversity*: how unlike each other the tokens of an image a
 what it knows: of classes (kNN, linear) and of places (segmentation with a small head).
 """
 work_dir = 'work_dirs/teachers'
-seed = 0
-jobs = 2
-shapes = 'data/shapes'
-env = dict(IMG2VEC_SHAPES=shapes)
 epochs = 4
 
 _student = 'configs/demo/img2vec_vit-tiny-p8_1xb128-coslr-8e_shapes.py'
@@ -52,12 +50,7 @@ _teachers = dict(
 )
 
 stages = [
-    dict(
-        name='images',
-        title='Drawing the images',
-        command=f'tools/dataset_converters/shapes.py --out {shapes}',
-        makes=[shapes],
-    ),
+    _base_.images,
     dict(
         name='simclr',
         title='Teacher: a small ResNet, by SimCLR',
@@ -103,7 +96,7 @@ stages = [
         name='diversity',
         title='Token diversity of the teachers',
         # The configs that the students' runs left say which features each of them predicted.
-        command=f'tools/analysis_tools/token_diversity.py {shapes}/imagenet/val --img-size 64 --patch-size 8 '
+        command=f'tools/analysis_tools/token_diversity.py {_base_.shapes}/imagenet/val --img-size 64 --patch-size 8 '
         '--batch-size 64 --device cpu --out {diversity} --teachers '
         + ' '.join(f'{name}={{student-{name}}}/img2vec_vit-tiny-p8_1xb128-coslr-8e_shapes.py' for name in _teachers),
     ),

@@ -8,22 +8,18 @@ checkpoint. The paper's questions on the command line, the mask being number 3 o
 Run: python tools/train.py configs/demo/cae-v2_vit-tiny-p8_1xb128-coslr-8e_shapes.py
 """
 
-_base_ = ['../_base_/datasets/shapes_masked.py', '../_base_/default_runtime.py']
+_base_ = [
+    '../_base_/models/shapes_vit-tiny-p8.py',
+    '../_base_/datasets/shapes_masked.py',
+    '../_base_/schedules/shapes_adamw_coslr_8e.py',
+    '../_base_/default_runtime.py',
+]
 
-max_epochs = 8
 work_dir = 'work_dirs/demo/cae-v2'
 
 model = dict(
     type='mmimg2vec.CAEv2',
-    data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True),
-    backbone=dict(
-        type='mmimg2vec.MaskedVisionTransformer',
-        arch=dict(embed_dims=128, num_layers=4, num_heads=4, feedforward_channels=512),
-        img_size=64,
-        patch_size=8,
-        key_bias=False,
-        layer_scale_init_value=0.1,
-    ),
+    backbone=dict(key_bias=False, layer_scale_init_value=0.1),
     neck=dict(type='mmimg2vec.LatentRegressor', embed_dims=96, depth=2, num_heads=4, layer_scale_init_value=0.1),
     head=dict(type='mmimg2vec.TokenAlignmentHead', loss=dict(type='mmimg2vec.CosineFeatureLoss'), supervision='all'),
     target_generator=dict(
@@ -60,17 +56,6 @@ train_dataloader = dict(
     )
 )
 
-optim_wrapper = dict(
-    type='mmimg2vec.AutocastOptimWrapper',
-    dtype='float32',
-    optimizer=dict(type='AdamW', lr=1.5e-3, betas=(0.9, 0.999), weight_decay=0.05),
-    clip_grad=dict(max_norm=3.0),
-)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.05, end=1, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', begin=1, end=max_epochs, convert_to_iter_based=True),
-]
-train_cfg = dict(type='mmimg2vec.CheckedTrainLoop', max_epochs=max_epochs)
-auto_scale_lr = dict(base_batch_size=128, enable=True)
+optim_wrapper = dict(optimizer=dict(betas=(0.9, 0.999)), clip_grad=dict(max_norm=3.0))
 
-custom_hooks = [*_base_.custom_hooks, dict(type='mmimg2vec.KNNHook', interval=max_epochs // 2, **_base_.knn)]
+custom_hooks = [*_base_.custom_hooks, dict(type='mmimg2vec.KNNHook', interval=_base_.max_epochs // 2, **_base_.knn)]

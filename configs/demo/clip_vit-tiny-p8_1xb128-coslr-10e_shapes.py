@@ -6,7 +6,11 @@ Logged on the images of `val`: `accuracy/top1`, classes told by texts alone. Mea
 Run: python tools/train.py configs/demo/clip_vit-tiny-p8_1xb128-coslr-10e_shapes.py
 """
 
-_base_ = ['../_base_/datasets/shapes_masked.py', '../_base_/default_runtime.py']
+_base_ = [
+    '../_base_/datasets/shapes_masked.py',
+    '../_base_/schedules/shapes_adamw_coslr_8e.py',
+    '../_base_/default_runtime.py',
+]
 
 max_epochs = 10
 work_dir = 'work_dirs/demo/clip'
@@ -78,17 +82,9 @@ val_dataloader = dict(
 val_evaluator = dict(type='mmpretrain.Accuracy', topk=(1,))
 val_cfg = dict()
 
-optim_wrapper = dict(
-    type='mmimg2vec.AutocastOptimWrapper',
-    dtype='float32',
-    optimizer=dict(type='AdamW', lr=2e-3, betas=(0.9, 0.98), weight_decay=0.05),
-)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.05, end=1, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', begin=1, end=max_epochs, convert_to_iter_based=True),
-]
-train_cfg = dict(type='mmimg2vec.CheckedTrainLoop', max_epochs=max_epochs, val_interval=5)
-auto_scale_lr = dict(base_batch_size=128, enable=True)
+optim_wrapper = dict(optimizer=dict(lr=2e-3, betas=(0.9, 0.98)))
+train_cfg = dict(max_epochs=max_epochs, val_interval=5)
+_base_.param_scheduler[1].end = max_epochs
 default_hooks = dict(logger=dict(interval=20))
 custom_hooks = [
     dict(type='mmimg2vec.SeededStepHook'),

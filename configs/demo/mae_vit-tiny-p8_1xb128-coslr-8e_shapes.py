@@ -5,9 +5,12 @@ Measured figures: docs/results.md.
 Run: python tools/train.py configs/demo/mae_vit-tiny-p8_1xb128-coslr-8e_shapes.py
 """
 
-_base_ = ['../_base_/datasets/shapes_masked.py', '../_base_/default_runtime.py']
+_base_ = [
+    '../_base_/datasets/shapes_masked.py',
+    '../_base_/schedules/shapes_adamw_coslr_8e.py',
+    '../_base_/default_runtime.py',
+]
 
-max_epochs = 8
 work_dir = 'work_dirs/demo/mae'
 
 model = dict(
@@ -47,39 +50,11 @@ model = dict(
 )
 
 # MAE draws its masks in the model.
-train_dataloader = dict(
-    dataset=dict(
-        dataset=dict(
-            pipeline=[
-                dict(type='mmimg2vec.LoadImage'),
-                dict(
-                    type='mmpretrain.RandomResizedCrop',
-                    scale=64,
-                    crop_ratio_range=(0.4, 1.0),
-                    backend='cv2',
-                    interpolation='bicubic',
-                ),
-                dict(type='mmpretrain.RandomFlip', prob=0.5),
-                dict(type='mmpretrain.PackInputs'),
-            ]
-        )
-    )
-)
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=[*_base_.augmentation, dict(type='mmpretrain.PackInputs')])))
 
-optim_wrapper = dict(
-    type='mmimg2vec.AutocastOptimWrapper',
-    dtype='float32',
-    optimizer=dict(type='AdamW', lr=1.5e-3, betas=(0.9, 0.95), weight_decay=0.05),
-)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.05, end=1, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', begin=1, end=max_epochs, convert_to_iter_based=True),
-]
-train_cfg = dict(type='mmimg2vec.CheckedTrainLoop', max_epochs=max_epochs)
-auto_scale_lr = dict(base_batch_size=128, enable=True)
 custom_hooks = [
     dict(type='mmimg2vec.SeededStepHook'),
     dict(type='mmimg2vec.UnreadableImagesHook', max_share=0.01),
     dict(type='mmimg2vec.BackboneExportHook'),
-    dict(type='mmimg2vec.KNNHook', interval=max_epochs // 2, **_base_.knn),
+    dict(type='mmimg2vec.KNNHook', interval=_base_.max_epochs // 2, **_base_.knn),
 ]

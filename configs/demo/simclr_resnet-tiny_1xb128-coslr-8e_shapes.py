@@ -5,9 +5,12 @@ A teacher for one's own images can be trained with any self-supervised config of
 Run: python tools/train.py configs/demo/simclr_resnet-tiny_1xb128-coslr-8e_shapes.py
 """
 
-_base_ = ['../_base_/datasets/shapes_masked.py', '../_base_/default_runtime.py']
+_base_ = [
+    '../_base_/datasets/shapes_masked.py',
+    '../_base_/schedules/shapes_adamw_coslr_8e.py',
+    '../_base_/default_runtime.py',
+]
 
-max_epochs = 8
 work_dir = 'work_dirs/demo/teacher'
 
 model = dict(
@@ -88,15 +91,7 @@ train_dataloader = dict(
     ),
 )
 
-optim_wrapper = dict(
-    type='mmimg2vec.AutocastOptimWrapper', dtype='float32', optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.01)
-)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.05, end=1, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', begin=1, end=max_epochs, convert_to_iter_based=True),
-]
-train_cfg = dict(type='mmimg2vec.CheckedTrainLoop', max_epochs=max_epochs)
-auto_scale_lr = dict(base_batch_size=128, enable=True)
+optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=0.01))
 custom_hooks = [
     dict(type='mmimg2vec.SeededStepHook'),
     dict(type='mmimg2vec.UnreadableImagesHook', max_share=0.01),

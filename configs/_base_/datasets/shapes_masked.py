@@ -2,6 +2,18 @@
 # Environment variable IMG2VEC_SHAPES: a folder of Shapes elsewhere.
 data_root = '{{$IMG2VEC_SHAPES:data/shapes}}'
 
+augmentation = [
+    dict(type='mmimg2vec.LoadImage'),
+    dict(
+        type='mmpretrain.RandomResizedCrop',
+        scale=64,
+        crop_ratio_range=(0.4, 1.0),
+        backend='cv2',
+        interpolation='bicubic',
+    ),
+    dict(type='mmpretrain.RandomFlip', prob=0.5),
+]
+
 train_dataloader = dict(
     batch_size=128,
     num_workers=1,
@@ -17,15 +29,7 @@ train_dataloader = dict(
             data_root=data_root + '/imagenet/train',
             with_label=False,
             pipeline=[
-                dict(type='mmimg2vec.LoadImage'),
-                dict(
-                    type='mmpretrain.RandomResizedCrop',
-                    scale=64,
-                    crop_ratio_range=(0.4, 1.0),
-                    backend='cv2',
-                    interpolation='bicubic',
-                ),
-                dict(type='mmpretrain.RandomFlip', prob=0.5),
+                *augmentation,
                 dict(type='mmimg2vec.RandomTokenMask', patch_size=8, mask_ratio=0.75),
                 dict(type='mmimg2vec.PackMaskedInputs'),
             ],
