@@ -1,8 +1,6 @@
 # ImageNet-1k with the augmentation of MAE's fine-tuning (arXiv 2111.06377, appendix A.1): RandAugment (2 operations,
 # magnitude 9 with deviation 0.5), random erasing 0.25. Colors are in BGR order, as images are loaded.
-# Environment variable IMG2VEC_IMAGENET: where the folders train/ and val/ are.
-imagenet = '{{$IMG2VEC_IMAGENET:data/imagenet}}'
-
+# Environment variable IMG2VEC_IMAGENET: where the folder train/ is.
 train_dataloader = dict(
     batch_size=128,
     num_workers=8,
@@ -15,7 +13,7 @@ train_dataloader = dict(
         type='mmimg2vec.SeededDataset',
         dataset=dict(
             type='ImageNet',
-            data_root=imagenet,
+            data_root='{{$IMG2VEC_IMAGENET:data/imagenet}}',
             split='train',
             pipeline=[
                 dict(type='mmimg2vec.LoadImage'),
@@ -44,25 +42,3 @@ train_dataloader = dict(
         ),
     ),
 )
-val_dataloader = dict(
-    batch_size=128,
-    num_workers=8,
-    persistent_workers=True,
-    pin_memory=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='default_collate'),
-    dataset=dict(
-        type='ImageNet',
-        data_root=imagenet,
-        split='val',
-        pipeline=[
-            dict(type='LoadImageFromFile'),
-            dict(type='ResizeEdge', scale=256, edge='short', backend='pillow', interpolation='bicubic'),
-            dict(type='CenterCrop', crop_size=224),
-            dict(type='PackInputs'),
-        ],
-    ),
-)
-val_evaluator = dict(type='Accuracy', topk=(1, 5))
-test_dataloader = val_dataloader
-test_evaluator = val_evaluator

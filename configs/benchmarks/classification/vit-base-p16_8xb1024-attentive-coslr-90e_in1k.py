@@ -8,8 +8,10 @@ Run: IMG2VEC_BACKBONE=backbone.pth bash tools/dist_train.sh \
 _base_ = [
     '../../_base_/models/vit_attentive.py',
     '../../_base_/datasets/imagenet_linear.py',
+    '../../_base_/datasets/imagenet_val.py',
     '../../_base_/schedules/attentive_sgd_coslr_90e.py',
     '../../_base_/downstream_runtime.py',
 ]
 
 train_dataloader = dict(batch_size=1024)
+val_dataloader = test_dataloader = dict(batch_size=256)

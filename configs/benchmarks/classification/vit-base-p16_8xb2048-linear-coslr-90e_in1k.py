@@ -8,6 +8,9 @@ Run: IMG2VEC_BACKBONE=backbone.pth bash tools/dist_train.sh \
 _base_ = [
     '../../_base_/models/vit_linear.py',
     '../../_base_/datasets/imagenet_linear.py',
+    '../../_base_/datasets/imagenet_val.py',
     '../../_base_/schedules/linear_lars_coslr_90e.py',
     '../../_base_/downstream_runtime.py',
 ]
+
+val_dataloader = test_dataloader = dict(batch_size=256)

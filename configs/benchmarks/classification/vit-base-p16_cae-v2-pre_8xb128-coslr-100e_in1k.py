@@ -9,6 +9,7 @@ Run: IMG2VEC_BACKBONE=backbone.pth bash tools/dist_train.sh \
 _base_ = [
     '../../_base_/models/vit_finetune.py',
     '../../_base_/datasets/imagenet_finetune.py',
+    '../../_base_/datasets/imagenet_val.py',
     '../../_base_/schedules/finetune_adamw_coslr_100e.py',
     '../../_base_/downstream_runtime.py',
 ]
