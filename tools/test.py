@@ -20,6 +20,7 @@ from mmimg2vec.engine.command_line import (
     set_work_dir,
 )
 from mmimg2vec.engine.data_preparation import prepare_data
+from mmimg2vec.engine.hooks import TrainedWeightsHook
 from mmimg2vec.engine.launch import prepare_launch
 from mmimg2vec.errors import UserError
 from mmimg2vec.utils.config import load_config
@@ -85,6 +86,7 @@ def main() -> None:
     apply_arguments(cfg, args)
     prepare_launch(cfg, args.launcher)
     runner = build_runner(cfg)
+    runner.register_hook(TrainedWeightsHook())
     prepare_data(runner, ('test',))
     if args.out:
         runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))

@@ -40,7 +40,7 @@ from mmpretrain.models.backbones import VisionTransformer
 from torch import Tensor, nn
 
 from mmimg2vec.checkpoint.architecture import Architecture, read_architecture
-from mmimg2vec.checkpoint.config_text import read_config_text
+from mmimg2vec.checkpoint.config_text import checkpoint_config
 from mmimg2vec.checkpoint.fill import fill
 from mmimg2vec.checkpoint.safe_load import safe_load
 from mmimg2vec.errors import UserError
@@ -103,7 +103,7 @@ def described_backbone(checkpoint: Any, source: str) -> Description:
     Raises:
         UserError: It names another class or argument, or a value that a file may not choose.
     """
-    config = _config(checkpoint)
+    config = checkpoint_config(checkpoint)
     model = config.get('model')
     model = model if isinstance(model, dict) else {}
     backbone = model.get('backbone')
@@ -248,14 +248,6 @@ def _state(checkpoint: Any, path: str) -> dict[str, Tensor]:
             'of a run'
         )
     return state
-
-
-def _config(checkpoint: Any) -> dict[str, Any]:
-    meta = checkpoint.get('meta') if isinstance(checkpoint, Mapping) else None
-    meta = meta if isinstance(meta, Mapping) else {}
-    # `config`: of BackboneExportHook; `cfg`: of mmengine's checkpoints.
-    text = meta.get('config') or meta.get('cfg')
-    return read_config_text(text) if isinstance(text, str) else {}
 
 
 def _arguments(kind: str) -> set[str]:

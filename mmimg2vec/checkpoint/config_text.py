@@ -6,6 +6,7 @@ mmengine's ``Config.fromstring`` runs the text as Python, so that a checkpoint f
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -28,6 +29,19 @@ def read_config_text(text: str) -> dict[str, Any]:
         for node in tree.body
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
     }
+
+
+def checkpoint_config(checkpoint: Any) -> dict[str, Any]:
+    """Read the config that the ``meta`` of a checkpoint carries; empty where it has none.
+
+    Args:
+        checkpoint: What the file holds.
+    """
+    meta = checkpoint.get('meta') if isinstance(checkpoint, Mapping) else None
+    meta = meta if isinstance(meta, Mapping) else {}
+    # `config`: of BackboneExportHook, renamed where mmengine could execute it; `cfg`: of mmengine's checkpoints.
+    text = next((meta[key] for key in ('config', 'config_text', 'cfg') if meta.get(key)), None)
+    return read_config_text(text) if isinstance(text, str) else {}
 
 
 def _value(node: ast.expr) -> Any:

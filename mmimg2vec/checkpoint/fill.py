@@ -17,12 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from mmimg2vec.checkpoint.fill_report import FillReport
+from mmimg2vec.checkpoint.positions import fit_positions
 from mmimg2vec.checkpoint.weights import choose_prefix, count_prefixes, load_weights, named_weights
 from mmimg2vec.errors import UserError
 
 _LAYER = re.compile(r'(?:^|\.)(?:layers|blocks)\.(\d+)\.')
 # LayerScale in mmpretrain's vision transformers.
 _SCALE = re.compile(r'^layers\.\d+\.(attn|ffn)\.gamma\d\.weight$')
+# Register tokens, as timm, DINOv2 and DINOv3 name them.
+_REGISTERS = re.compile(r'^(reg_token|register_tokens|storage_tokens)$')
 _MISMATCH = re.compile(r'size mismatch for (\S+): ')
 
 
@@ -66,6 +69,7 @@ def fill(
     name = name or (source if isinstance(source, str) else 'the checkpoint')
     where = where or type(module).__name__
     weights = load_weights(source, sha256) if isinstance(source, str) else named_weights(source, name)
+    weights = fit_positions(weights, module)
     wanted = required_names(module)
     found = choose_prefix(wanted, weights, name, prefix)
     selected = {key[len(found) :]: value for key, value in weights.items() if key.startswith(found)}
@@ -92,7 +96,9 @@ def fill(
         unused=unused,
         deeper=tuple(key for key in unused if _further_block(key, own)),
         scales=tuple(key for key in unused if _SCALE.search(key)),
+        registers=tuple(key for key in unused if _REGISTERS.search(key)),
         surplus=tuple(key for key in unused if allow_unused is not None and not _matches(key, allow_unused)),
+        positions=weights.note,
         groups=Counter(key.split('.')[0] for key in weights),
         differences=_differences(selected, own),
         fitting_prefix=_fitting_prefix(wanted, weights, found) if absent else None,

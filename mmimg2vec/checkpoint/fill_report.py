@@ -25,7 +25,9 @@ class FillReport:
         unused: Names under the prefix that the module has no place for.
         deeper: Those of ``unused`` that belong to further layers of the same kind.
         scales: Those of ``unused`` that are LayerScale, without which the network computes something else.
+        registers: Those of ``unused`` that are register tokens, which the blocks attend to.
         surplus: Those of ``unused`` that should have a place.
+        positions: How the position embeddings were fitted, where the network would not have done it by itself.
         groups: Beginnings of all names in the file, up to their first dot -> number of tensors.
         differences: How the architecture in the file differs, such as 'depth 12 in the file, 4 in the model'.
         fitting_prefix: Another prefix under which the file has names of the module, or None.
@@ -43,7 +45,9 @@ class FillReport:
     unused: tuple[str, ...]
     deeper: tuple[str, ...]
     scales: tuple[str, ...]
+    registers: tuple[str, ...]
     surplus: tuple[str, ...]
+    positions: str
     groups: Counter[str]
     differences: tuple[str, ...]
     fitting_prefix: str | None
@@ -60,6 +64,7 @@ class FillReport:
         new = f'; {len(self.new)} tensors start anew, as they should: {few(self.new, 3)}' if self.new else ''
         return (
             f'{self.where}: {len(self.filled)} of {self.total} tensors filled from {self.source}{resized}{unused}{new}'
+            + (f'; {self.positions}' if self.positions else '')
         )
 
     def check(self) -> None:
@@ -67,7 +72,7 @@ class FillReport:
 
         Raises:
             UserError: Something that should be filled is not; the checkpoint has more layers than the module,
-                LayerScale that the module would leave out, or a tensor that should have a place and has none.
+                LayerScale or register tokens that the module would leave out, or a tensor that should have a place and has none.
         """
         if self.missing:
             raise UserError(
@@ -84,6 +89,11 @@ class FillReport:
                 f'{self.source} does not fit {self.where}: the file has LayerScale and the model has none '
                 f'({len(self.scales)} tensors have no place there, such as {self.scales[0]}); set '
                 'layer_scale_init_value=0.1 of the backbone (any value above 0: the file has the weights)'
+            )
+        if self.registers:
+            raise UserError(
+                f'{self.source} does not fit {self.where}: the file has register tokens ({few(self.registers)}) and the '
+                'model has no place for them, so its features would be others; name a checkpoint without registers'
             )
         if self.surplus:
             raise UserError(

@@ -6,6 +6,7 @@ closes. Where files come from is the matter of :mod:`mmimg2vec.checkpoint.source
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os.path as osp
 import pickle
@@ -16,7 +17,9 @@ import zipfile
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import torch
+from mmengine.logging import HistoryBuffer
 
 from mmimg2vec.environment import require
 from mmimg2vec.errors import UserError
@@ -26,8 +29,44 @@ _TENSORS = ('torch.', 'collections.OrderedDict', '_codecs.encode')
 _PICKLES = 4
 
 
+class _History(HistoryBuffer):
+    """Takes numbers alone from a file: mmengine's own also takes functions, for all histories of the process."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the numbers up, and become one of mmengine's."""
+        self._set_default_statistics()
+        self.__dict__.update({key: state[key] for key in ('max_length', '_log_history', '_count_history')})
+        self.__class__ = HistoryBuffer
+
+
+def _nothing(*_: Any) -> None:
+    """Stands for ``getattr``, by which a history names the functions of its statistics."""
+
+
+# Plain data that OpenMMLab's runs save beside tensors: numbers of numpy, and mmengine's log histories made of them. Both
+# names of numpy's module, before and since numpy 2, stand for the same functions.
+_NUMPY = [np.float64, np.float32, np.int64, np.int32, np.bool_, np.str_]
+_RECONSTRUCT, _SCALAR = np.ndarray(0).__reduce__()[0], np.float64(0).__reduce__()[0]
+_PLAIN_DATA: list[Any] = [
+    *[(_nothing, f'{builtins}.getattr') for builtins in ('builtins', '__builtin__')],
+    (_History, 'mmengine.logging.history_buffer.HistoryBuffer'),
+    np.dtype,
+    np.ndarray,
+    *{type(np.dtype(kind)) for kind in _NUMPY},
+    *[
+        (function, f'numpy.{core}.multiarray.{name}')
+        for core in ('core', '_core')
+        for function, name in ((_RECONSTRUCT, '_reconstruct'), (_SCALAR, 'scalar'))
+    ],
+]
+_ALLOWED = {x[1] if isinstance(x, tuple) else f'{x.__module__}.{x.__qualname__}' for x in _PLAIN_DATA}
+
+
 def safe_load(source: str | Path | bytes, map_location: Any = None, name: str | None = None) -> Any:
-    """Load tensors and plain containers from a ``torch.save`` or ``.safetensors`` file, and nothing else.
+    """Load tensors and plain data from a ``torch.save`` or ``.safetensors`` file, and nothing else.
+
+    Plain are Python's containers and, with torch 2.5 and newer, arrays of numpy and mmengine's ``HistoryBuffer``, as
+    the checkpoints of OpenMMLab's runs hold them.
 
     Args:
         source: Path of the file, or its content.
@@ -45,13 +84,19 @@ def safe_load(source: str | Path | bytes, map_location: Any = None, name: str | 
     _refuse_programs(source, name)
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
-        return torch.load(file, map_location=map_location, weights_only=True)
+        with _plain_data_allowed():
+            return torch.load(file, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(_refusal(name, error, source)) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         # Also what a state dict for an absent device raises.
         reason = str(error).strip().split('\n')[0]
         raise UserError(f'{name} cannot be read as a checkpoint ({reason}): download or save it again') from error
+
+
+def _plain_data_allowed() -> contextlib.AbstractContextManager:
+    allow = getattr(torch.serialization, 'safe_globals', None)
+    return contextlib.nullcontext() if allow is None else allow(_PLAIN_DATA)
 
 
 def _refuse_programs(source: str | Path | bytes, name: str) -> None:
@@ -105,7 +150,10 @@ def _load_safetensors(source: str | Path | bytes, map_location: Any, name: str) 
 
 def _refusal(name: str, error: Exception, source: str | Path | bytes) -> str:
     asked_for = re.findall(r'(?:GLOBAL|Unsupported class)\s+([\w.]+)', str(error))
-    held = [what for what in named_in_pickle(source) if not what.startswith(_TENSORS)] or asked_for
+    known = _ALLOWED if hasattr(torch.serialization, 'safe_globals') else set()
+    held = [
+        what for what in named_in_pickle(source) if not what.startswith(_TENSORS) and what not in known
+    ] or asked_for
     if not held:  # nothing that it asks for: no checkpoint at all, such as the page of a failed download
         return f'{name} is not a torch checkpoint: download or save it again'
     return (

@@ -7,6 +7,7 @@ places stay mmengine's.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os.path as osp
 import re
@@ -25,6 +26,8 @@ from mmimg2vec.errors import UserError
 
 _LEGACY_PREFIXES = ('modelzoo://', 'torchvision://')
 _ZOO_PREFIXES = ('open-mmlab://', 'openmmlab://')
+# The beginning of a file's SHA-256 at the end of its name.
+_HASHED = re.compile(r'-([0-9a-f]{8,64})\.\w+$')
 
 
 def load_verified(source: str, sha256: str, map_location: Any = 'cpu') -> Any:
@@ -62,14 +65,36 @@ def load_from_http(filename: str, map_location: Any = None) -> Any:
     return safe_load(_fetch(filename), map_location)
 
 
+def cached_path(url: str) -> tuple[str, str]:
+    """Where a download is kept, and what the SHA-256 of the file begins with where its name says so.
+
+    A name such as ``resnet50-0676ba61.pth`` (torchvision, OpenMMLab) stands for one content, and is torch's own. Any
+    other may be of another file at another address, and gets the address's hash.
+
+    Returns:
+        Path in torch's hub folder; hexadecimal digits, or ``''``.
+    """
+    name = osp.basename(urlparse(url).path)
+    hashed = _HASHED.search(name)
+    if hashed is None:
+        stem, suffix = osp.splitext(name)
+        name = f'{stem}.{hashlib.sha256(url.encode()).hexdigest()[:12]}{suffix}'
+    return osp.join(torch.hub.get_dir(), 'checkpoints', name), hashed[1] if hashed else ''
+
+
 def _fetch(filename: str) -> str:
     rank, world_size = dist.get_dist_info()
-    path = osp.join(torch.hub.get_dir(), 'checkpoints', osp.basename(urlparse(filename).path))
+    path, digest = cached_path(filename)
     if rank == 0:
         _download(filename, path)
     if world_size > 1:
         dist.barrier()
         _download(filename, path)  # for ranks on other machines
+    if digest and not _sha256(path).startswith(digest):
+        raise UserError(
+            f'{path} is not the file that {filename} names: its SHA-256 is {_sha256(path)[: len(digest)]}; remove it, to '
+            'have it downloaded again, or download it yourself and name the local file'
+        )
     return path
 
 
@@ -141,7 +166,29 @@ def register_safe_loaders() -> None:
     ours = {prefix for prefixes in loaders for prefix in prefixes}
     loaders[tuple(set(CheckpointLoader._schemes) - ours)] = load_from_elsewhere
     for prefixes, loader in loaders.items():
-        CheckpointLoader.register_scheme(prefixes, loader, force=True)
+        CheckpointLoader.register_scheme(prefixes, _without_config(loader), force=True)
+
+
+def _without_config(loader: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep the config text under a name of our own: mmengine's runners execute ``config`` when they resume."""
+
+    @functools.wraps(loader)
+    def load(*args: Any, **kwargs: Any) -> Any:
+        checkpoint = loader(*args, **kwargs)
+        meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
+        if isinstance(meta, dict):
+            meta.update({'config_text': meta.pop('config')} if 'config' in meta else {})
+        return checkpoint
+
+    return load
+
+
+def _sha256(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _read_bytes(source: str) -> bytes:

@@ -9,10 +9,12 @@ from typing import Any
 from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
+from mmimg2vec.checkpoint.positions import Weights, file_grid
 from mmimg2vec.checkpoint.sources import load_checkpoint, load_verified
 from mmimg2vec.errors import UserError
 
 _SCHEME = 'named-weights://'
+_offered: dict[str, Mapping[str, Tensor]] = {}
 # Layers around the weights that say nothing of them.
 _WRAPPERS = ('state_dict', 'model', 'checkpoint')
 # Of two copies of a network, the one whose prefix has the first part is what its authors evaluate, or recommend.
@@ -27,7 +29,7 @@ _PREFERRED = (
 )
 
 
-def load_weights(path: str, sha256: str | None = None) -> dict[str, Tensor]:
+def load_weights(path: str, sha256: str | None = None) -> Weights:
     """Load the tensors of a checkpoint (a file, a URL or another mmengine scheme) under their full names.
 
     Args:
@@ -53,7 +55,7 @@ def load_weights(path: str, sha256: str | None = None) -> dict[str, Tensor]:
     return named_weights(checkpoint, path)
 
 
-def named_weights(checkpoint: Any, source: str) -> dict[str, Tensor]:
+def named_weights(checkpoint: Any, source: str) -> Weights:
     """Find the tensors in what a file holds.
 
     ``state_dict``, ``model`` and ``checkpoint`` around them are taken off, however deep; tensors in other dicts, as
@@ -69,31 +71,45 @@ def named_weights(checkpoint: Any, source: str) -> dict[str, Tensor]:
     Raises:
         UserError: There is none.
     """
+    if isinstance(checkpoint, Weights):
+        return checkpoint
+    grid = file_grid(checkpoint)
     while isinstance(checkpoint, Mapping):
         inner = next((checkpoint[x] for x in _WRAPPERS if isinstance(checkpoint.get(x), Mapping)), None)
         if inner is None:
             break
         checkpoint = inner
-    weights = _named_tensors(checkpoint)
+    weights = Weights(_named_tensors(checkpoint))
+    weights.grid = grid
     if not weights:
         raise UserError(f'the checkpoint {source!r} holds no tensors; name a file with model weights')
     return weights
 
 
-def named_weights_scheme() -> str:
-    """Teach mmengine an address, ``'named-weights://FILE'``, under which an ``init_cfg`` finds what :func:`load_weights` does.
+def offer_weights(source: str, weights: Mapping[str, Tensor]) -> str:
+    """Give weights in memory an address, under which an ``init_cfg`` of mmengine finds them.
 
-    mmengine's own reading takes off ``state_dict`` and no other layer around the weights.
+    mmengine's own reading takes off ``state_dict`` and no other layer around the weights, and guesses their grid.
+
+    Args:
+        source: The file that they come from.
+        weights: Full name -> tensor.
 
     Returns:
-        The beginning of such an address.
+        The address, until :func:`withdraw_weights`.
     """
-    CheckpointLoader.register_scheme(_SCHEME, _load_named, force=True)
-    return _SCHEME
+    CheckpointLoader.register_scheme(_SCHEME, _load_offered, force=True)
+    _offered[_SCHEME + source] = weights
+    return _SCHEME + source
 
 
-def _load_named(filename: str, map_location: Any = None) -> dict[str, dict[str, Tensor]]:
-    weights = load_weights(filename.removeprefix(_SCHEME))
+def withdraw_weights(address: str) -> None:
+    """Forget weights that were offered."""
+    _offered.pop(address, None)
+
+
+def _load_offered(filename: str, map_location: Any = None) -> dict[str, dict[str, Tensor]]:
+    weights = dict(_offered[filename])
     if map_location is not None:
         weights = {key: value.to(map_location) for key, value in weights.items()}
     return {'state_dict': weights}

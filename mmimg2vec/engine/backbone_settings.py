@@ -9,6 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.runner import find_latest_checkpoint
 from mmpretrain.models.backbones import VisionTransformer
 
 from mmimg2vec.checkpoint.backbone_file import read_backbone
@@ -28,7 +29,7 @@ def take_backbone_settings(cfg: Config) -> None:
     A config that trains knows its width and depth, for its recipe depends on them; the number of attention heads and
     whether there is LayerScale are the file's. Where nothing is trained (``knn``) the whole architecture is. What was
     changed is said in one line. The file is ``load_from``, else the backbone's ``init_cfg``; one that is not on this
-    machine's disk changes nothing.
+    machine's disk changes nothing, but to a run that goes on: its own checkpoint tells then.
 
     Args:
         cfg: The config of a run, changed in place.
@@ -39,6 +40,8 @@ def take_backbone_settings(cfg: Config) -> None:
     model = cfg.get('model') or {}
     backbone = model.get('module', model).get('backbone') or {}
     path = cfg.get('load_from') or (backbone.get('init_cfg') or {}).get('checkpoint')
+    if cfg.get('resume') and not os.path.isfile(str(path)):  # gone since the run began; its checkpoints say the same
+        path = find_latest_checkpoint(cfg.work_dir)
     if str(backbone.get('type')).split('.')[-1] not in _KINDS or not os.path.isfile(str(path)):
         return
     own = _arch(backbone.get('arch', 'base'))

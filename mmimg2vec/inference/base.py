@@ -9,7 +9,8 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import Registry
 
-from mmimg2vec.inference.model import dataset_meta, fill_trained, path_pipeline
+from mmimg2vec.checkpoint.trained import fill_trained
+from mmimg2vec.inference.model import dataset_meta, path_pipeline
 
 
 class ImageInferencer(ABC):

@@ -14,8 +14,9 @@ from mmpretrain.registry import DATASETS
 from mmpretrain.visualization import UniversalVisualizer
 
 from mmimg2vec.checkpoint.sources import load_checkpoint
+from mmimg2vec.checkpoint.trained import fill_trained
 from mmimg2vec.inference.base import ImageInferencer
-from mmimg2vec.inference.model import dataset_meta, fill_trained
+from mmimg2vec.inference.model import dataset_meta
 
 # Pixels of a picture's shorter side at least: the text has to be readable.
 _SIDE = 320

@@ -11,36 +11,8 @@ from mmengine.dataset import Compose
 from mmengine.registry import Registry
 from torch import nn
 
-from mmimg2vec.checkpoint.fill import fill
 from mmimg2vec.datasets.annotations import is_class_head
 from mmimg2vec.errors import UserError
-
-# Heads that serve training alone; a config for testing may leave them out.
-_TRAINING_ONLY = (r'^auxiliary_head\.',)
-
-
-def fill_trained(model: nn.Module, checkpoint: str | Mapping[str, Any], name: str | None = None) -> None:
-    """Fill a model with all the weights that its config has trained.
-
-    mmengine's inferencers only warn of what does not fit, and go on with random weights.
-
-    Args:
-        model: Filled in place; the backbone's own hook resizes its position embeddings where the image size is another.
-        checkpoint: The file, or what it holds.
-        name: The file, where ``checkpoint`` is its content.
-
-    Raises:
-        UserError: A tensor is missing, of another shape, or has no place in the model.
-    """
-    fill(
-        model,
-        checkpoint,
-        prefix='',
-        allow_unused=_TRAINING_ONLY,
-        name=name,
-        where='the model of the config',
-        cure='name the checkpoint that this config has trained',
-    )
 
 
 def dataset_meta(cfg: Config, checkpoint: Mapping[str, Any], datasets: Registry, model: nn.Module) -> dict[str, Any]:

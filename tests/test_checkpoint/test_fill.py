@@ -7,8 +7,8 @@ from mmpretrain.models.backbones import ResNet, VisionTransformer
 
 from mmimg2vec.checkpoint.export import export_backbone
 from mmimg2vec.checkpoint.fill import fill
+from mmimg2vec.checkpoint.trained import fill_trained
 from mmimg2vec.errors import UserError
-from mmimg2vec.inference.model import fill_trained
 from mmimg2vec.models import BackboneTargetGenerator, MaskedVisionTransformer
 from mmimg2vec.models.backbones.vitdet import ViTDet
 
@@ -219,3 +219,35 @@ def test_values_that_are_not_finite_are_refused_at_every_door(file, door, value)
         return
     with pytest.raises(UserError, match=r'not finite \(.*layers\.1\.ln1\.weight\)'):
         door(file)
+
+
+def test_register_tokens_are_refused():
+    state = {f'backbone.{name}': value for name, value in vit().state_dict().items()}
+    with pytest.raises(UserError, match=r'has register tokens \(reg_token\) and the model has no place'):
+        fill(vit(), {'state_dict': {**state, 'backbone.reg_token': torch.zeros(1, 4, 16)}})
+
+
+@pytest.mark.parametrize('kind', [VisionTransformer, ViTDet])
+@pytest.mark.parametrize('size', [64, (32, 96), (32, 128)])
+def test_positions_have_the_grid_that_their_file_tells(size, kind):
+    """4 x 16 patches have as many positions as 8 x 8: the number says nothing of their places."""
+    rows, columns = torch.meshgrid(torch.arange(4.0), torch.arange(16.0), indexing='ij')
+    state = vit(img_size=(32, 128)).state_dict()
+    state['pos_embed'][0, 1:, 0], state['pos_embed'][0, 1:, 1] = rows.flatten(), columns.flatten()
+    settings = dict(type='mmimg2vec.MaskedVisionTransformer', arch=downstream.ARCH, img_size=(32, 128), patch_size=8)
+    content = {
+        'state_dict': {f'backbone.{name}': value for name, value in state.items()},
+        'meta': {'config': f'model = dict(backbone={settings!r})'},
+    }
+    module = (
+        vit(img_size=size)
+        if kind is VisionTransformer
+        else ViTDet(arch=downstream.ARCH, img_size=size, patch_size=8, window_size=2, with_cls_token=False)
+    )
+    report = fill(module, content, allow_missing=getattr(module, 'new_parameters', ()), name='file')
+    height, width = module.patch_resolution
+    table = module.pos_embed[0, -height * width :].reshape(height, width, -1)
+    assert torch.allclose(table[..., 0].std(dim=1), torch.zeros(height), atol=1e-4)
+    assert torch.allclose(table[..., 1].std(dim=0), torch.zeros(width), atol=1e-4)
+    assert (table[1:, :, 0] > table[:-1, :, 0]).all() and (table[:, 1:, 1] > table[:, :-1, 1]).all()
+    assert ('position embeddings of 4 x 16 patches resized to' in str(report)) == (size != (32, 128))

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import tarfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from test_serialization import payload_files
 from mmimg2vec.checkpoint.backbone_file import backbone_config
 from mmimg2vec.checkpoint.fill import fill
 from mmimg2vec.checkpoint.safe_load import safe_load
-from mmimg2vec.checkpoint.sources import load_verified
+from mmimg2vec.checkpoint.sources import cached_path, load_verified
 from mmimg2vec.errors import UserError
 from mmimg2vec.models import BackboneTargetGenerator
 from mmimg2vec.teacher_selection import find_teacher
@@ -131,9 +132,9 @@ def test_verified_files_load(tmp_path):
 def test_verified_urls_load(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
     (tmp_path / 'checkpoints').mkdir()
-    path = tmp_path / 'checkpoints' / 'net.pth'
+    path = cached_path('https://host/net.pth')[0]
     torch.save({'weight': torch.arange(3.0)}, path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     assert load_verified('https://host/net.pth', digest[:12])['weight'].shape == (3,)
     with pytest.raises(UserError, match='has the SHA-256'):
         load_verified('https://host/net.pth', '0' * 12)

@@ -1,4 +1,5 @@
 import argparse
+import hashlib
 import pickle
 import shlex
 import subprocess
@@ -187,3 +188,65 @@ def test_plain_form_of_everything_in_a_checkpoint(tmp_path):
         assert np.array_equal(got, expected) and got.dtype == expected.dtype
     assert loaded['state_dict']._metadata == state._metadata
     assert list(loaded['state_dict']) == list(state)
+
+
+def test_a_name_with_a_hash_is_verified_and_others_are_kept_by_address(tmp_path, monkeypatch):
+    """Two addresses with one file name are two files; a name with the file's SHA-256 stands for one content."""
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'hub'))
+    contents = {}
+    for index, host in enumerate('ab'):
+        torch.save({'weight': torch.full((1,), index)}, tmp_path / host)
+        contents[f'https://{host}/net.pth'] = (tmp_path / host).read_bytes()
+    digest = hashlib.sha256(contents['https://a/net.pth']).hexdigest()
+    good, bad = f'https://a/net-{digest[:8]}.pth', 'https://a/net_20240101-0123abcd.pth'
+    contents |= {good: contents['https://a/net.pth'], bad: contents['https://a/net.pth']}
+    monkeypatch.setattr(
+        torch.hub, 'download_url_to_file', lambda url, path, progress: Path(path).write_bytes(contents[url])
+    )
+    for index, host in enumerate('ab'):
+        assert CheckpointLoader.load_checkpoint(f'https://{host}/net.pth', 'cpu')['weight'] == index
+    assert CheckpointLoader.load_checkpoint(good, 'cpu')['weight'] == 0
+    assert (tmp_path / 'hub/checkpoints' / Path(good).name).is_file()
+    with pytest.raises(UserError, match=rf'is not the file that {bad} names: its SHA-256 is {digest[:8]}; remove it'):
+        CheckpointLoader.load_checkpoint(bad, 'cpu')
+
+
+STOCK = {
+    'state_dict': {'weight': torch.ones(2)},
+    'message_hub': {
+        'log_scalars': OrderedDict(loss=HistoryBuffer([0.5, 1.5], [1, 1])),
+        'runtime_info': OrderedDict(
+            score=np.float64(3), rows=np.arange(3), names=np.array(['a']), flag=np.bool_(True), count=np.int64(3)
+        ),
+    },
+    'meta': {'epoch': 1, 'config': 'raise SystemExit("executed")'},
+}
+
+
+@pytest.mark.skipif(not hasattr(torch.serialization, 'safe_globals'), reason='torch 2.5 and newer')
+def test_checkpoints_of_stock_openmmlab_runs_load(tmp_path):
+    """Log histories and plain data of numpy are taken by name; the config text, which mmengine executes, is not."""
+    torch.save(STOCK, tmp_path / 'stock.pth')
+    loaded = CheckpointLoader.load_checkpoint(str(tmp_path / 'stock.pth'), 'cpu')
+    history = loaded['message_hub']['log_scalars']['loss']
+    assert type(history) is HistoryBuffer and history.mean() == 1.0 and history.statistics('min') == 0.5
+    history.update(4.0)
+    assert history.data[0].tolist() == [0.5, 1.5, 4.0]
+    info = loaded['message_hub']['runtime_info']
+    assert info['score'] == 3.0 and info['rows'].tolist() == [0, 1, 2] and info['names'][0] == 'a' and info['flag']
+    assert loaded['meta'] == {'epoch': 1, 'config_text': STOCK['meta']['config']}
+
+
+@pytest.mark.skipif(not hasattr(torch.serialization, 'safe_globals'), reason='torch 2.5 and newer')
+def test_a_history_brings_no_functions(tmp_path):
+    history = HistoryBuffer([1.0], [1])
+    history.__dict__['mean'] = print
+    history.__dict__['_extra'] = HistoryBuffer.max
+    torch.save(history, tmp_path / 'history.pth')
+    with pytest.raises(UserError, match=r'holds .*print objects'):
+        safe_load(tmp_path / 'history.pth')
+    del history.__dict__['mean']
+    torch.save(history, tmp_path / 'history.pth')
+    before = dict(HistoryBuffer._statistics_methods)
+    loaded = safe_load(tmp_path / 'history.pth')
+    assert '_extra' not in loaded.__dict__ and HistoryBuffer._statistics_methods == before

@@ -8,7 +8,7 @@ import pytest
 import torch
 import toy
 from mmengine.config import Config
-from mmengine.hooks import Hook, LoggerHook
+from mmengine.hooks import EMAHook, Hook, LoggerHook
 
 from mmimg2vec.datasets.unreadable import read_list
 from mmimg2vec.engine.hooks import GradNormHook, SeededStepHook, ThroughputHook
@@ -45,6 +45,25 @@ def test_backbone_export(images, tmp_path):
     fresh.load_state_dict({k[9:]: v for k, v in exported['state_dict'].items()})
     assert exported['meta']['epoch'] == 1 and 'ToyPretrainer' in exported['meta']['config']
     assert not list((tmp_path / 'run').glob('*.part'))
+
+
+@pytest.mark.parametrize('averaged', [True, False])
+def test_backbone_export_beside_an_average(images, tmp_path, averaged, monkeypatch):
+    """The checkpoints of such a run hold averaged weights, and so does the backbone unless the raw ones are asked for."""
+    hooks = [dict(type='mmimg2vec.BackboneExportHook', averaged=averaged), dict(type='EMAHook', momentum=0.5)]
+    run, lines = toy.runner_of(images, tmp_path / 'run', 1, hooks), []
+    monkeypatch.setattr(run.logger, 'info', lines.append)
+    run.train()
+    exported = torch.load(tmp_path / 'run' / 'backbone.pth', weights_only=True)['state_dict']
+    (ema,) = (hook for hook in run.hooks if isinstance(hook, EMAHook))
+    sources = {True: ema.ema_model.module.backbone, False: run.model.backbone}
+    for name, value in sources[averaged].state_dict().items():
+        assert torch.equal(exported[f'backbone.{name}'], value)
+    assert any(
+        not torch.equal(value, exported[f'backbone.{name}'])
+        for name, value in sources[not averaged].state_dict().items()
+    )
+    assert ('averaged by EMAHook' if averaged else 'the raw ones beside EMAHook') in lines[-1]
 
 
 def test_backbone_names_without_wrappers():

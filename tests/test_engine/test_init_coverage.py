@@ -5,7 +5,9 @@ import pytest
 import torch
 from mmengine.registry import MODELS
 from mmpretrain.models.backbones import VisionTransformer
+from mmpretrain.models.utils import resize_pos_embed
 
+from mmimg2vec.engine.hooks import TrainedWeightsHook
 from mmimg2vec.engine.hooks.init_coverage import pretrained_cfg
 from mmimg2vec.errors import UserError
 
@@ -140,3 +142,82 @@ def test_a_module_that_is_not_there(shapes, tmp_path):
     cfg.custom_hooks[1].module = 'trunk'
     with pytest.raises(UserError, match=r'the model has no trunk: set module= .*backbone, head'):
         downstream.runner_of(cfg, tmp_path / 'run').train()
+
+
+@pytest.mark.parametrize('layout', ['backbone', 'encoder', 'model'])
+def test_load_from_is_measured_and_taken_up(shapes, file, tmp_path, layout, monkeypatch):
+    """mmengine passes over names that are not the model's, and trains random weights."""
+    tensors = downstream.weights(file)
+    if layout == 'encoder':
+        torch.save({'state_dict': {f'encoder.{k.removeprefix("backbone.")}': v for k, v in tensors.items()}}, file)
+    elif layout == 'model':
+        torch.save({'model': {f'module.{name}': value for name, value in tensors.items()}}, file)
+    runner = downstream.runner_of(downstream.classifier(shapes), tmp_path / 'run', load_from=str(file))
+    monkeypatch.setattr(runner.model, 'train_step', lambda *args, **kwargs: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        runner.train()
+    state = runner.model.backbone.state_dict()
+    shared = [name for name in state if name != 'pos_embed' and f'backbone.{name}' in tensors]
+    assert len(shared) == 27 and all(torch.equal(state[name], tensors[f'backbone.{name}']) for name in shared)
+    assert f'tensors filled from {file} (of which 1 resized: pos_embed)' in log_of(tmp_path / 'run')
+
+
+def test_load_from_that_names_nothing_of_the_backbone_is_refused(shapes, tmp_path):
+    torch.save({'state_dict': {'trunk.weight': torch.zeros(2)}}, tmp_path / 'other.pth')
+    cfg = downstream.classifier(shapes)
+    with pytest.raises(UserError, match=r'other.pth does not fill model.backbone: \d+ of \d+ tensors'):
+        downstream.runner_of(cfg, tmp_path / 'run', load_from=str(tmp_path / 'other.pth')).train()
+
+
+def test_a_run_goes_on_without_the_file_that_it_started_from(shapes, file, tmp_path):
+    cfg = downstream.classifier(shapes, file)
+    downstream.runner_of(cfg, tmp_path / 'run').train()
+    file.unlink()
+    cfg.train_cfg.max_epochs = 2
+    runner = downstream.runner_of(cfg, tmp_path / 'run', resume=True)
+    runner.train()
+    assert runner.epoch == 2
+    assert runner.model.backbone.init_cfg.checkpoint == str(file)
+
+
+@pytest.mark.parametrize('wrong', ['backbone', 'shallower', 'other head'])
+def test_a_test_of_another_checkpoint_is_refused(shapes, file, tmp_path, wrong):
+    cfg = downstream.classifier(shapes)
+    runner = downstream.runner_of(cfg, tmp_path / 'run')
+    state = runner.model.state_dict()
+    if wrong == 'shallower':
+        state = {name: value for name, value in state.items() if 'layers.1.' not in name}
+    elif wrong == 'other head':
+        state = {name.replace('head.', 'decode_head.'): value for name, value in state.items()}
+    if wrong != 'backbone':
+        torch.save({'state_dict': state}, file)
+    runner = downstream.runner_of(cfg, tmp_path / 'test', load_from=str(file))
+    runner.register_hook(TrainedWeightsHook())
+    with pytest.raises(UserError, match=r'backbone.pth does not fill the model of the config: \d+ of \d+ tensors'):
+        runner.test()
+    torch.save({'state_dict': runner.model.state_dict()}, file)
+    runner = downstream.runner_of(cfg, tmp_path / 'good', load_from=str(file))
+    runner.register_hook(TrainedWeightsHook())
+    assert 'accuracy/top1' in runner.test()
+
+
+def test_positions_of_another_grid_reach_a_run(shapes, tmp_path, monkeypatch):
+    """32 x 128 px are 4 x 16 patches, which mmengine would take for the 8 x 8 of 64 x 64 px."""
+    file = downstream.pretrained(tmp_path / 'wide.pth', img_size=(32, 128))
+    content = torch.load(file, weights_only=True)
+    settings = dict(type='mmpretrain.VisionTransformer', arch=downstream.ARCH, img_size=(32, 128), patch_size=8)
+    content['meta'] = {'config': f'model = dict(backbone={settings!r})'}
+    torch.save(content, file)
+    found = {}
+    for door in ('init_cfg', 'load_from'):
+        cfg = downstream.classifier(shapes, file if door == 'init_cfg' else None)
+        changes = {} if door == 'init_cfg' else {'load_from': str(file)}
+        runner = downstream.runner_of(cfg, tmp_path / door, **changes)
+        monkeypatch.setattr(runner.model, 'train_step', lambda *args, **kwargs: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            runner.train()
+        assert 'position embeddings of 4 x 16 patches resized to 8 x 8' in log_of(tmp_path / door)
+        found[door] = runner.model.backbone.pos_embed.detach()
+    given = content['state_dict']['backbone.pos_embed']
+    expected = resize_pos_embed(given, (4, 16), (8, 8), 'bicubic', 1)
+    assert all(torch.equal(table, expected) for table in found.values())

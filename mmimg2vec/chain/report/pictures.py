@@ -28,7 +28,7 @@ from torchvision.ops import nms
 
 from mmimg2vec.chain.plan import Chain, Stage
 from mmimg2vec.chain.records import read_config
-from mmimg2vec.inference.model import fill_trained
+from mmimg2vec.checkpoint.trained import fill_trained
 from mmimg2vec.visualization.figures import save_figure
 
 #: Distinct colors (RGB), by class.

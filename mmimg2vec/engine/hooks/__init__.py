@@ -13,6 +13,7 @@ from mmimg2vec.engine.hooks.safe_checkpoint import SafeCheckpointHook
 from mmimg2vec.engine.hooks.seeded_step import SeededStepHook
 from mmimg2vec.engine.hooks.teacher_guard import TeacherGuardHook
 from mmimg2vec.engine.hooks.throughput import GradNormHook, ThroughputHook
+from mmimg2vec.engine.hooks.trained_weights import TrainedWeightsHook
 from mmimg2vec.engine.hooks.unreadable_images import UnreadableImagesHook
 
 __all__ = [
@@ -32,5 +33,6 @@ __all__ = [
     'SeededStepHook',
     'TeacherGuardHook',
     'ThroughputHook',
+    'TrainedWeightsHook',
     'UnreadableImagesHook',
 ]

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from mmengine.dist import is_main_process
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
@@ -53,14 +53,17 @@ class BackboneExportHook(Hook):
     without executing code and is taken up downstream by
     ``init_cfg=dict(type='Pretrained', checkpoint='.../backbone.pth', prefix='backbone.')``.
 
+    Beside mmengine's ``EMAHook`` the file holds the averaged weights, as ``state_dict`` of the run's checkpoints does.
+
     Args:
         filename: Name of the file in the run's folder.
+        averaged: Whether the averaged weights are taken where there are such; False takes the raw ones.
     """
 
     priority = 'VERY_LOW'
 
-    def __init__(self, filename: str = 'backbone.pth') -> None:
-        self.filename = filename
+    def __init__(self, filename: str = 'backbone.pth', averaged: bool = True) -> None:
+        self.filename, self.averaged = filename, averaged
 
     def after_train(self, runner: Runner) -> None:
         """Write the file on the main process.
@@ -68,7 +71,8 @@ class BackboneExportHook(Hook):
         Raises:
             UserError: The model has no ``backbone``.
         """
-        state = backbone_state(runner.model)
+        average = next((hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook)), None)
+        state = backbone_state(average if average is not None and self.averaged else runner.model)
         if not is_main_process():
             return
         if not state:
@@ -78,4 +82,11 @@ class BackboneExportHook(Hook):
             )
         path = osp.join(runner.work_dir, self.filename)
         save_atomically({'state_dict': state, 'meta': to_serializable(run_meta(runner))}, path)
-        runner.logger.info(f'The backbone ({len(state)} tensors) is saved to {path}')
+        kind = ''
+        if average is not None:
+            kind = (
+                ', averaged by EMAHook; averaged=False of BackboneExportHook takes the raw ones'
+                if self.averaged
+                else ', the raw ones beside EMAHook; averaged=True of BackboneExportHook takes the averaged ones'
+            )
+        runner.logger.info(f'The backbone ({len(state)} tensors{kind}) is saved to {path}')

@@ -12,8 +12,9 @@ from mmengine.runner.base_loop import BaseLoop
 from torch import Tensor, nn
 
 from mmimg2vec.checkpoint.fill import fill
-from mmimg2vec.checkpoint.fill_report import few
-from mmimg2vec.checkpoint.weights import load_weights, named_weights_scheme
+from mmimg2vec.checkpoint.fill_report import FillReport, few
+from mmimg2vec.checkpoint.positions import Weights, fit_positions
+from mmimg2vec.checkpoint.weights import load_weights, named_weights, offer_weights, withdraw_weights
 from mmimg2vec.engine.hooks.backbone_export import backbone_state
 from mmimg2vec.errors import UserError
 from mmimg2vec.registry import HOOKS
@@ -29,8 +30,9 @@ class InitCoverageHook(Hook):
     end (``'backbone.'`` for DINO's ``teacher.backbone.``), and out of layers such as ``model``. Before the first step
     it compares the values: a list in ``init_cfg``, or an ``init_weights`` that runs later, may have drawn some of them
     anew. Names that pre-training cannot have (the module's attribute ``new_parameters``, such as the relative
-    position tables of ``mmimg2vec.ViTDet``, and ``allow_missing``) may be missing and are named. A run that goes on
-    from its own checkpoint, or starts from ``load_from``, is not checked, nor one whose parameters FSDP has sharded.
+    position tables of ``mmimg2vec.ViTDet``, and ``allow_missing``) may be missing and are named. ``load_from`` is
+    measured, and taken up, likewise. A run that goes on from its own checkpoint needs the file of its ``init_cfg`` no
+    more, which is not read then; one whose parameters FSDP has sharded is not checked.
 
     Works in mmpretrain, mmdet and mmseg, the module being that of ``model.init_cfg`` or, where that has none, of the
     model's own ``init_cfg`` (mmpretrain's ``pretrained=``). Checks are the project's choice.
@@ -52,7 +54,7 @@ class InitCoverageHook(Hook):
         self.allow_missing = tuple(allow_missing)
         self._source = ''
         self._values: dict[str, Tensor] = {}
-        self._entry: tuple[dict, dict] | None = None
+        self._entry: tuple[Any, Any] | None = None  # a module, and the init_cfg that it gets back
 
     def before_run(self, runner: Runner) -> None:
         """Fill the module and report, after the datasets are built and before the model is initialized.
@@ -68,10 +70,26 @@ class InitCoverageHook(Hook):
             start = find_latest_checkpoint(runner.work_dir)
         if start is not None:
             runner.logger.info(f'{self.module}: weights come from {start}, init_cfg is not used')
+            self._leave_out_init_cfg(unwrapped(runner.model))
         elif any('_fsdp_wrapped_module' in name for name, _ in runner.model.named_parameters()):
             runner.logger.info(f'{self.module}: sharded by FSDP, its init_cfg is not checked')
         else:
             self._start(runner)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Fill the module from ``load_from``, and report; mmengine would pass over what has other names.
+
+        Raises:
+            UserError: The file does not fill the module.
+        """
+        if runner._resume or not isinstance(runner._train_loop, BaseLoop):
+            return
+        module = self._find_module(unwrapped(runner.model))
+        report = self._report(runner, module, named_weights(checkpoint, runner._load_from), runner._load_from, None)
+        # mmengine loads the file now: what was resized, or has another name there, as it is in the module.
+        state = module.state_dict()
+        entries = checkpoint.get('state_dict', checkpoint)
+        entries.update({f'{self.module}.{name}': state[name].detach().clone() for name in report.filled})
 
     def before_train(self, runner: Runner) -> None:
         """Compare values, after initialization.
@@ -80,52 +98,59 @@ class InitCoverageHook(Hook):
             UserError: Something has changed them after loading.
         """
         if self._entry is not None:
-            entry, given = self._entry
-            entry.clear()
-            entry.update(given)
+            owner, given = self._entry
+            withdraw_weights((pretrained_cfg(owner.init_cfg) or {}).get('checkpoint', ''))
+            owner.init_cfg = given
         if not runner._has_loaded:
             on_main_process(lambda: self._compare_values(runner))
         self._values, self._entry = {}, None  # the values are as large as the module
 
-    def _start(self, runner: Runner) -> None:
-        model = unwrapped(runner.model)
+    def _find_module(self, model: nn.Module) -> nn.Module:
         try:
-            module = model.get_submodule(self.module)
+            return model.get_submodule(self.module)
         except AttributeError as error:
             raise UserError(
                 f'the model has no {self.module}: set module= of InitCoverageHook to one of '
                 f'{", ".join(name for name, _ in model.named_children())}'
             ) from error
-        entry, inside = pretrained_cfg(getattr(module, 'init_cfg', None)), ''
-        if entry is None:
-            entry, inside = pretrained_cfg(getattr(model, 'init_cfg', None)), f'{self.module}.'
-        if entry is None:
+
+    def _owner(self, model: nn.Module) -> Any:
+        """The module whose ``init_cfg`` loads a checkpoint, or None."""
+        owners = (self._find_module(model), model)
+        return next((owner for owner in owners if pretrained_cfg(getattr(owner, 'init_cfg', None))), None)
+
+    def _leave_out_init_cfg(self, model: nn.Module) -> None:
+        owner = self._owner(model)
+        if owner is not None:
+            self._entry, owner.init_cfg = (owner, owner.init_cfg), None
+
+    def _start(self, runner: Runner) -> None:
+        model = unwrapped(runner.model)
+        module, owner = self._find_module(model), self._owner(model)
+        if owner is None:
             runner.logger.info(f'{self.module}: random weights (no init_cfg)')
             return
-        given = dict(entry)
-        weights = load_weights(given['checkpoint'])  # by all processes: they wait for each other's downloads
-        prefix = on_main_process(lambda: self._fill(runner, module, weights, given, inside))
-        prefix = prefix.removesuffix(inside)
-        entry.pop('prefix', None)
-        entry.update({'prefix': prefix} if prefix else {}, checkpoint=named_weights_scheme() + given['checkpoint'])
-        self._entry = entry, given
-
-    def _fill(
-        self,
-        runner: Runner,
-        module: nn.Module,
-        weights: dict[str, Tensor],
-        init_cfg: dict[str, Any],
-        inside: str,
-    ) -> str:
-        prefix = init_cfg.get('prefix')
+        inside = f'{self.module}.' if owner is model else ''
+        given, entry = owner.init_cfg, dict(pretrained_cfg(owner.init_cfg) or {})
+        source, prefix = entry['checkpoint'], entry.pop('prefix', None)
+        # By all processes: they wait for each other's downloads.
+        weights = fit_positions(load_weights(source), module)
         if inside:
             prefix = f'{prefix.rstrip(".")}.{inside}' if prefix else inside
+        report = on_main_process(lambda: self._report(runner, module, weights, source, prefix))
+        prefix = report.prefix.removesuffix(inside)
+        entry.update({'prefix': prefix} if prefix else {}, checkpoint=offer_weights(source, weights))
+        owner.init_cfg = _replaced(given, entry)
+        self._entry = owner, given
+
+    def _report(
+        self, runner: Runner, module: nn.Module, weights: Weights, source: str, prefix: str | None
+    ) -> FillReport:
         report = fill(
             module,
             weights,
             prefix=prefix,
-            name=init_cfg['checkpoint'],
+            name=source,
             allow_missing=(*getattr(module, 'new_parameters', ()), *self.allow_missing),
             where=f'model.{self.module}',
         )
@@ -134,7 +159,7 @@ class InitCoverageHook(Hook):
         state = module.state_dict()
         self._source = report.source
         self._values = {name: state[name].detach().cpu().clone() for name in report.filled}
-        return report.prefix
+        return report
 
     def _compare_values(self, runner: Runner) -> None:
         prefix = f'{self.module}.'
@@ -163,6 +188,14 @@ def pretrained_cfg(init_cfg: dict | Sequence[dict] | None) -> dict | None:
     entries = [init_cfg] if isinstance(init_cfg, Mapping) else list(init_cfg or [])
     loading = [entry for entry in entries if _type_name(entry) in ('Pretrained', 'PretrainedInit')]
     return loading[-1] if loading else None
+
+
+def _replaced(init_cfg: dict | Sequence[dict], entry: dict) -> dict | list[dict]:
+    """An ``init_cfg`` with another entry in the place of the one that loads a checkpoint."""
+    if isinstance(init_cfg, Mapping):
+        return entry
+    loading = pretrained_cfg(init_cfg)
+    return [entry if each is loading else each for each in init_cfg]
 
 
 def _type_name(entry: Mapping) -> str:
