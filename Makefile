@@ -22,7 +22,7 @@ READY = "$(or $(BASE_PYTHON),python3)" .dev_scripts/setup_env.py --stack $(STACK
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv resolve demo demo-quick experiment benchmark test test-slow test-classic lint format docs clean
+.PHONY: help venv resolve demo demo-quick experiment benchmark test test-slow test-torture test-classic lint format docs clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -57,6 +57,10 @@ test: lint ## lint, then the test suite without the slow tests (options: PYTEST_
 test-slow: ## the slow tests
 	@$(READY) test
 	@$(RUN) -m pytest -m slow --durations=10 $(PYTEST_ARGS)
+
+test-torture: ## kill, signal, starve and poison real runs, a table of what held (options: ARGS="--kills 50 --only NAME")
+	@$(READY) test
+	@$(RUN) .dev_scripts/torture.py $(ARGS)
 
 test-classic: ## the test suite on the original OpenMMLab distributions (needs a Python 3.10)
 	@$(MAKE) --no-print-directory venv STACK=classic

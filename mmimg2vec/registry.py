@@ -28,3 +28,6 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     scope=SCOPE,
     locations=['mmimg2vec.engine.optim_wrappers'],
 )
+VISBACKENDS = Registry(
+    'visualization backend', parent=root.VISBACKENDS, scope=SCOPE, locations=['mmimg2vec.engine.vis_backends']
+)

@@ -21,6 +21,8 @@ custom_hooks = [
     dict(type='mmimg2vec.UnreadableImagesHook', max_share=0.01),
     # Updates that are not finite are left out and listed; so many in a row end the run.
     dict(type='mmimg2vec.FiniteGuardHook', max_in_a_row=5),
+    # A line in the log where the tokens become alike, or the loss does not fall.
+    dict(type='mmimg2vec.CollapseHook'),
     # SIGTERM and SIGUSR1 leave a checkpoint; exit status 75 says that the run wants to go on.
     dict(type='mmimg2vec.PreemptionHook'),
     dict(type='mmimg2vec.LogHistoryHook'),
@@ -39,7 +41,7 @@ env_cfg = dict(
 visualizer = dict(
     type='Visualizer',
     vis_backends=[
-        dict(type='LocalVisBackend')
+        dict(type='mmimg2vec.TolerantVisBackend')
         # dict(type='TensorboardVisBackend'),
         # dict(type='WandbVisBackend', init_kwargs=dict(project='mmimg2vec')),
     ],

@@ -1,7 +1,9 @@
 # Cascade Mask R-CNN on a plain ViT-B/16 (ViTDet, arXiv 2203.16527, section 4): as mask-rcnn_vitdet.py, with three box
 # heads of rising overlap and class-agnostic boxes. The weights of the stages are mmdet's.
 default_scope = 'mmdet'
-visualizer = dict(type='DetLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
+visualizer = dict(
+    type='DetLocalVisualizer', vis_backends=[dict(type='mmimg2vec.TolerantVisBackend')], name='visualizer'
+)
 norm_cfg = dict(type='mmpretrain.LN2d', eps=1e-6)
 
 model = dict(

@@ -1,7 +1,9 @@
 # Mask R-CNN on a plain ViT-B/16 (ViTDet, arXiv 2203.16527, section 4): simple feature pyramid, RPN of two convolutions,
 # box head of four convolutions and one linear layer, LayerNorm in all heads. The rest is mmdet's Mask R-CNN.
 default_scope = 'mmdet'
-visualizer = dict(type='DetLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
+visualizer = dict(
+    type='DetLocalVisualizer', vis_backends=[dict(type='mmimg2vec.TolerantVisBackend')], name='visualizer'
+)
 norm_cfg = dict(type='mmpretrain.LN2d', eps=1e-6)
 
 model = dict(

@@ -1,7 +1,9 @@
 # UPerNet on a plain ViT-B/16: tokens of four blocks, resized by 4, 2, 1 and 1/2 (as BEiT, arXiv 2106.08254, and MAE,
 # arXiv 2111.06377, appendix A.4, do).
 default_scope = 'mmseg'
-visualizer = dict(type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
+visualizer = dict(
+    type='SegLocalVisualizer', vis_backends=[dict(type='mmimg2vec.TolerantVisBackend')], name='visualizer'
+)
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 
 model = dict(

@@ -1,7 +1,7 @@
 # A frozen ViT-B/16 that a learned query reads by one cross-attention, and a linear layer on what it reads (attentive
 # probing, CAE, arXiv 2202.03026).
 default_scope = 'mmpretrain'
-visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='mmimg2vec.TolerantVisBackend')])
 
 model = dict(
     type='ImageClassifier',

@@ -1,6 +1,6 @@
 # A ViT-B/16 without a head, whose tokens are compared as they are (tools/probe.py).
 default_scope = 'mmpretrain'
-visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='mmimg2vec.TolerantVisBackend')])
 
 model = dict(
     type='ImageClassifier',

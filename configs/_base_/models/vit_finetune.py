@@ -1,7 +1,7 @@
 # A ViT-B/16 that is fine-tuned as a whole: mean of the patch tokens, one norm, a linear layer (MAE, arXiv 2111.06377,
 # appendix A.1). The norm after the mean is new, so the pre-trained final norm is left out.
 default_scope = 'mmpretrain'
-visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='mmimg2vec.TolerantVisBackend')])
 
 model = dict(
     type='ImageClassifier',

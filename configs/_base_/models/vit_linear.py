@@ -1,7 +1,7 @@
 # A frozen ViT-B/16 and a linear layer on its class token, behind a batch norm without weights of its own
 # (MAE, arXiv 2111.06377, appendix A.1).
 default_scope = 'mmpretrain'
-visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='mmimg2vec.TolerantVisBackend')])
 
 model = dict(
     type='ImageClassifier',

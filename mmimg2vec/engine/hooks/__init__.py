@@ -1,5 +1,6 @@
 from mmimg2vec.engine.hooks.backbone_export import BackboneExportHook
 from mmimg2vec.engine.hooks.clip_export import CLIPExportHook
+from mmimg2vec.engine.hooks.collapse import CollapseHook
 from mmimg2vec.engine.hooks.data_check import DataCheckHook
 from mmimg2vec.engine.hooks.feature_pictures import FeaturePictureHook
 from mmimg2vec.engine.hooks.finite_guard import FiniteGuardHook
@@ -19,6 +20,7 @@ from mmimg2vec.engine.hooks.unreadable_images import UnreadableImagesHook
 __all__ = [
     'BackboneExportHook',
     'CLIPExportHook',
+    'CollapseHook',
     'DataCheckHook',
     'FeaturePictureHook',
     'FiniteGuardHook',
