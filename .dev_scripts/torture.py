@@ -175,6 +175,7 @@ def gone_afterwards(process: subprocess.Popen) -> Iterator[Callable[[], int]]:
         for each in family:
             if each.is_running():
                 each.kill()
+        psutil.wait_procs(family, timeout=30)  # what they hold goes with them
 
 
 def kills(runs: Runs, count: int, rng: random.Random) -> tuple[int, int, str]:
