@@ -7,6 +7,7 @@ import cv2
 import downstream
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from torch import nn
@@ -18,6 +19,7 @@ from mmimg2vec.datasets.checks import (
     check_classes,
     check_dataset,
     check_dataset_config,
+    check_values,
     head_classes,
     spread,
 )
@@ -128,7 +130,7 @@ def test_images_that_are_not_square(shapes):
         return build(downstream.coco_dataset(shapes, filter_cfg=None))
 
     check_dataset(say(32, 48), 'train_dataloader')
-    refuse(say(48, 32), r'000000.jpg is 32 x 48 \(height x width\) and its annotation .* says 48 x 32')
+    refuse(say(48, 32), r'000000.jpg is 32 x 48 \(height x width\) and its annotation says 48 x 32')
     refuse(say(32, 64), r'is 32 x 48 .* says 32 x 64')
 
 
@@ -341,3 +343,18 @@ def test_every_dataset_of_a_config_is_checked():
     problems = check_dataset_config(Config(dict(train_dataloader=dict(dataset=dataset))))
     assert ['absent_0' in problems[0], 'absent_1' in problems[1], len(problems)] == [True, True, 2]
     assert 'train_dataloader.dataset.dataset.datasets.1.data_root' in problems[1]
+
+
+@pytest.mark.parametrize(('low', 'high', 'good'), [(0, 255, True), (-20, 280, True), (0, 1, False), (0, 4095, False)])
+def test_values_that_a_teacher_sees(written, low, high, good):
+    dataset = build(downstream.coco_dataset(written))
+    images = torch.linspace(low, high, 48).view(1, 3, 4, 4)
+    check_values(dataset, images, False, 'train_dataloader')
+    check_values(dataset, (images.clamp(0, 255)).byte(), True, 'train_dataloader')
+    if good:
+        check_values(dataset, images, True, 'train_dataloader')
+        return
+    with pytest.raises(
+        UserError, match=rf'values from {low} to {high}, and the teacher takes 0 to 255: set value_range'
+    ):
+        check_values(dataset, images, True, 'train_dataloader')
