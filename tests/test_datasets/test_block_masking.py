@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from mmimg2vec.datasets import BlockTokenMask, DataError, DrawKey, SeededDataset
 from mmimg2vec.datasets.transforms.block_masking import block_token_mask, draw_block
@@ -18,16 +19,39 @@ def test_exact_count(hidden):
 
 def test_blocks_are_within_the_limits_and_the_grid():
     rng = np.random.default_rng(0)
-    blocks = [draw_block(GRID, (16, 98), (0.3, 3.3), rng) for _ in range(3000)]
+    aspect = (0.3, 1 / 0.3)
+    blocks = [draw_block(GRID, (16, 98), aspect, rng) for _ in range(3000)]
     blocks = np.array([block for block in blocks if block is not None])
     top, left, height, width = blocks.T
     assert len(blocks) > 1000
-    assert (height * width >= 16).all()
-    ratio = height / width
-    assert ratio.min() >= 0.3 and ratio.max() <= 3.3 and ratio.min() < 0.5 and ratio.max() > 2
+    # Sides are rounded: up to half a patch from the limits.
+    assert ((height + 0.5) * (width + 0.5) >= 16).all() and ((height - 0.5) * (width - 0.5) <= 98).all()
+    assert ((height + 0.5) / (width - 0.5) >= aspect[0]).all() and ((height - 0.5) / (width + 0.5) <= aspect[1]).all()
+    assert (height / width).min() < 0.5 and (height / width).max() > 2
     assert top.min() == left.min() == 0
+    assert height.max() == width.max() == 13  # below the grid's
     assert (top + height).max() == (left + width).max() == 14
-    assert (top + height <= 14).all() and (left + width <= 14).all()
+
+
+@pytest.mark.parametrize(('num_masked', 'isolated', 'pieces'), [(30, 0.119, 1.577), (49, 0.168, 1.639), (98, 0.058, 1.322)])
+def test_masks_are_as_compact_as_those_of_the_official_code(num_masked, isolated, pieces):
+    """Masked patches without a masked neighbor, and connected pieces: neighbors are up, down, left and right.
+
+    The numbers are means over 20 000 masks of the official generator.
+    """
+    rng = np.random.default_rng(1)
+    counts = []
+    for _ in range(4000):
+        mask = block_token_mask(GRID, num_masked, rng=rng).reshape(GRID)
+        padded = np.pad(mask, 1).astype(int)
+        neighbors = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
+        counts.append(((mask & (neighbors == 0)).sum(), ndimage.label(mask)[1]))
+    assert np.mean(counts, axis=0) == pytest.approx([isolated, pieces], rel=0.1, abs=0.005)
+
+
+def test_a_count_that_blocks_cannot_make_is_named():
+    with pytest.raises(DataError, match='do not make 190 of the 14 x 14 patches: lower min_block'):
+        block_token_mask(GRID, 190, min_block=190, aspect=(1, 1), rng=np.random.default_rng(0))
 
 
 def test_areas_of_blocks_are_spread_evenly_up_to_the_largest():
@@ -92,7 +116,7 @@ def test_a_function_of_seed_draw_and_index():
         (dict(mask_ratio=1.5), 224, 'out of range'),
         (dict(min_block=0), 224, 'min_block=0 .* has to be 1 or more'),
         (dict(aspect=(3, 0.3)), 224, 'name the smallest and the largest'),
-        (dict(mask_ratio=0.5), 64, 'hides 8 of 16 tokens, fewer than the smallest block has, 16'),
+        (dict(mask_ratio=0.5), 64, 'masks 8 of 16 tokens, fewer than the smallest block has, 16'),
         (dict(), 100, 'not divisible into patches'),
     ],
 )

@@ -12,8 +12,8 @@ from mmimg2vec.datasets.errors import DataError
 from mmimg2vec.datasets.transforms.masking import RandomTokenMask
 from mmimg2vec.registry import TRANSFORMS
 
-# Draws of a block that fits before the rest is masked patch by patch.
-_ATTEMPTS = 10
+# Draws of a block in a row without a new masked patch; a mask that can be completed takes some tens.
+_ATTEMPTS = 10_000
 
 
 def draw_block(
@@ -21,22 +21,23 @@ def draw_block(
 ) -> tuple[int, int, int, int] | None:
     """Draw a rectangle of patches: area uniform, aspect ratio uniform in its logarithm, place uniform.
 
+    Sides are rounded to whole patches, so that area and aspect may end a little outside of their limits, as in the
+    official code.
+
     Args:
         grid: Rows and columns of the token grid.
-        area: Smallest and largest number of patches.
+        area: Two numbers of patches between which the area is drawn.
         aspect: Smallest and largest ratio of height to width.
         rng: ``numpy.random``, a ``RandomState`` or a ``Generator``.
 
     Returns:
-        Top, left, height and width in patches; None where the draw, rounded to whole patches, is not within the limits
-        or does not fit the grid.
+        Top, left, height and width in patches; None where a side is not below the grid's.
     """
-    wanted = rng.uniform(*area)
+    wanted = rng.uniform(min(area), max(area))
     ratio = math.exp(rng.uniform(math.log(aspect[0]), math.log(aspect[1])))
     height, width = round(math.sqrt(wanted * ratio)), round(math.sqrt(wanted / ratio))
     top, left = (rng.uniform(0, 1) for _ in range(2))
-    fits = 0 < height <= grid[0] and 0 < width <= grid[1]
-    if not fits or height * width < area[0] or not aspect[0] <= height / width <= aspect[1]:
+    if not (0 < height < grid[0] and 0 < width < grid[1]):
         return None
     return int(top * (grid[0] - height + 1)), int(left * (grid[1] - width + 1)), height, width
 
@@ -45,29 +46,40 @@ def block_token_mask(
     grid: tuple[int, int],
     num_masked: int,
     min_block: int = 16,
-    aspect: tuple[float, float] = (0.3, 3.3),
+    aspect: tuple[float, float] = (0.3, 1 / 0.3),
     rng: Any = np.random,
 ) -> np.ndarray:
-    """Hide exactly ``num_masked`` patches, block by block (BEiT, arXiv 2106.08254, algorithm 1).
+    """Mask exactly ``num_masked`` patches, block by block (BEiT, arXiv 2106.08254, algorithm 1; CAE v2).
 
-    Blocks may overlap; none hides more than is left to hide. Where no further block fits, the few patches that are left
-    to hide are drawn one by one, as CAE v2's official code does.
+    A block's area is drawn between ``min_block`` and the number of patches that are missing. Where fewer are missing
+    than ``min_block``, it is drawn between the two as well, and the block has to overlap what is masked already: none
+    masks more than is missing. Blocks are drawn until the count is exact; no patch is ever drawn singly. (BEiT's own
+    masks end where ten draws in a row do not fit, with a count of their own.)
 
     Args:
         grid: Rows and columns of the token grid.
-        num_masked: How many patches to hide.
+        num_masked: How many patches to mask.
         min_block: Patches in the smallest block.
         aspect: Smallest and largest ratio of a block's height to its width.
         rng: ``numpy.random``, a ``RandomState`` or a ``Generator``.
 
     Returns:
         bool (L,), True = masked, in raster order.
+
+    Raises:
+        DataError: Blocks with such sides cannot make this count.
     """
     mask = np.zeros(grid, dtype=bool)
     failed = 0
-    while (missing := num_masked - int(mask.sum())) and failed < _ATTEMPTS:
+    while missing := num_masked - int(mask.sum()):
         failed += 1
-        block = draw_block(grid, (min_block, max(min_block, missing)), aspect, rng)
+        if failed > _ATTEMPTS:
+            raise DataError(
+                f'BlockTokenMask: blocks of {min_block} patches or more, height / width {aspect[0]:.3g} to '
+                f'{aspect[1]:.3g}, do not make {num_masked} of the {grid[0]} x {grid[1]} patches: lower min_block, widen '
+                'aspect or change mask_ratio'
+            )
+        block = draw_block(grid, (min_block, missing), aspect, rng)
         if block is None:
             continue
         top, left, height, width = block
@@ -75,27 +87,25 @@ def block_token_mask(
         if 0 < view.size - int(view.sum()) <= missing:
             view[:] = True
             failed = 0
-    row = mask.ravel()
-    visible = np.flatnonzero(~row)
-    row[visible[rng.permutation(len(visible))[:missing]]] = True
-    return row
+    return mask.ravel()
 
 
 @TRANSFORMS.register_module()
 class BlockTokenMask(RandomTokenMask):
     """Adds a block-wise mask over the patches of the image, with the same count in every sample.
 
-    Keys as :class:`RandomTokenMask`. Source: CAE v2's official code (blocks of at least 16 patches, aspect 0.3 to 3.3).
+    Keys as :class:`RandomTokenMask`. Source: CAE v2's official code (blocks of at least 16 patches, aspect 0.3 to 1 / 0.3;
+    see :func:`block_token_mask`).
 
     Args:
         patch_size: Side of a patch in pixels, or (height, width).
-        mask_ratio: Share of masked patches, inside (0, 1); round(L * mask_ratio) are hidden. ``98 / 196`` for ViT-B.
+        mask_ratio: Share of masked patches, inside (0, 1); round(L * mask_ratio) are masked. ``98 / 196`` for ViT-B.
         min_block: Patches in the smallest block.
         aspect: Smallest and largest ratio of a block's height to its width.
 
     Raises:
         DataError: An option is out of range; or, at the first image, as :class:`RandomTokenMask`, or fewer patches are
-            hidden than the smallest block has.
+            masked than the smallest block has, or blocks cannot make the count.
     """
 
     def __init__(
@@ -103,7 +113,7 @@ class BlockTokenMask(RandomTokenMask):
         patch_size: int | tuple[int, int],
         mask_ratio: float = 0.5,
         min_block: int = 16,
-        aspect: tuple[float, float] = (0.3, 3.3),
+        aspect: tuple[float, float] = (0.3, 1 / 0.3),
     ) -> None:
         super().__init__(patch_size, mask_ratio)
         if min_block < 1:
@@ -135,7 +145,7 @@ class BlockTokenMask(RandomTokenMask):
         num_tokens, num_masked = super().count(height, width)
         if num_masked < self.min_block:
             raise DataError(
-                f'mask_ratio={self.mask_ratio} hides {num_masked} of {num_tokens} tokens, fewer than the smallest '
+                f'mask_ratio={self.mask_ratio} masks {num_masked} of {num_tokens} tokens, fewer than the smallest '
                 f'block has, {self.min_block}: lower min_block or raise mask_ratio'
             )
         return num_tokens, num_masked
