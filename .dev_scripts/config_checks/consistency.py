@@ -14,7 +14,7 @@ from torch import nn
 from config_checks.names import MASKS
 from config_checks.nodes import get, walk
 from mmimg2vec.errors import UserError
-from mmimg2vec.models import MaskedImageModel
+from mmimg2vec.models import CAEv2, MaskedImageModel
 from mmimg2vec.models.utils import TokenMask
 from mmimg2vec.registry import TRANSFORMS
 
@@ -135,7 +135,7 @@ def _check_pipeline(cfg: ConfigDict, size: tuple[int, int]) -> list[str]:
 
 
 def check_decay(cfg: ConfigDict, model: nn.Module) -> list[str]:
-    """Whether weight decay reaches the matrices and convolutions, and nothing else."""
+    """Whether weight decay reaches the matrices, convolutions, shares of a fusion and CAE v2's tokens, and nothing else."""
     decay = get(cfg, 'optim_wrapper.optimizer.weight_decay', 0.0)
     if not decay:
         return []
@@ -149,8 +149,9 @@ def check_decay(cfg: ConfigDict, model: nn.Module) -> list[str]:
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        # Tokens, position tables and the fusion's shares are (1, N, C) or (K, 1, 1, 1).
-        exempt = parameter.ndim <= 1 or parameter.ndim == 3 or name.endswith('proj_weights')
+        # Tokens and position tables are (1, N, C); CAE v2 decays its tokens.
+        token = parameter.ndim == 3 and not (isinstance(model, CAEv2) and name.endswith('_token'))
+        exempt = parameter.ndim <= 1 or token
         if used.get(id(parameter)) != (0.0 if exempt else decay):
             problems.append(f'{name} has the weight decay {used.get(id(parameter))}')
     return problems

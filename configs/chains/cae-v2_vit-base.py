@@ -26,7 +26,12 @@ _changed = dict(
     ),
     linear=dict(options={'train_dataloader.batch_size': 1024}),
     finetune=dict(config=f'{_classify}_cae-v2-pre_8xb128-coslr-100e_in1k.py'),
-    segment=dict(options={'optim_wrapper.optimizer.lr': 2e-4}),
+    segment=dict(
+        options={
+            'optim_wrapper.optimizer.lr': 2e-4,
+            'model.backbone.type': 'mmimg2vec.RelativePositionVisionTransformer',
+        },
+    ),
 )
 
 

@@ -44,7 +44,7 @@ train_dataloader = dict(
                     type='mmpretrain.RandomResizedCrop',
                     scale=64,
                     crop_ratio_range=(0.4, 1.0),
-                    backend='cv2',
+                    backend='pillow',
                     interpolation='bicubic',
                 ),
                 dict(type='mmpretrain.RandomFlip', prob=0.5),

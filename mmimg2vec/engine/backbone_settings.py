@@ -17,7 +17,7 @@ from mmimg2vec.checkpoint.config_text import read_config_text
 from mmimg2vec.checkpoint.safe_load import safe_load
 from mmimg2vec.errors import UserError
 
-_KINDS = ('VisionTransformer', 'FrozenVisionTransformer', 'ViTDet')
+_KINDS = ('VisionTransformer', 'FrozenVisionTransformer', 'RelativePositionVisionTransformer', 'ViTDet')
 _ARCH = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
 # Of the whole architecture these stay the config's: they are of its images and of what it does with the tokens.
 _OF_THE_TASK = ('img_size', 'out_type', 'interpolate_mode')

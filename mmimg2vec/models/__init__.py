@@ -3,10 +3,12 @@ from mmimg2vec.models.backbones import (
     CLIPTextTower,
     FrozenVisionTransformer,
     MaskedVisionTransformer,
+    RelativePositionVisionTransformer,
     ViTDet,
 )
 from mmimg2vec.models.data_preprocessor import MaskedImagePreprocessor
 from mmimg2vec.models.heads import FeatureHead, TokenAlignmentHead, TokenHead
+from mmimg2vec.models.layers.roi_extractor import ScaledGradientRoIExtractor
 from mmimg2vec.models.losses import CosineFeatureLoss, MSEFeatureLoss, SmoothL1FeatureLoss
 from mmimg2vec.models.necks import (
     AttentivePooling,
@@ -48,6 +50,8 @@ __all__ = [
     'MaskedVisionTransformer',
     'MultiLevelFusion',
     'PixelTargetGenerator',
+    'RelativePositionVisionTransformer',
+    'ScaledGradientRoIExtractor',
     'SelfAttentionDecoder',
     'SimpleFeaturePyramid',
     'SmoothL1FeatureLoss',

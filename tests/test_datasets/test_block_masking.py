@@ -33,7 +33,9 @@ def test_blocks_are_within_the_limits_and_the_grid():
     assert (top + height).max() == (left + width).max() == 14
 
 
-@pytest.mark.parametrize(('num_masked', 'isolated', 'pieces'), [(30, 0.119, 1.577), (49, 0.168, 1.639), (98, 0.058, 1.322)])
+@pytest.mark.parametrize(
+    ('num_masked', 'isolated', 'pieces'), [(30, 0.119, 1.577), (49, 0.168, 1.639), (98, 0.058, 1.322)]
+)
 def test_masks_are_as_compact_as_those_of_the_official_code(num_masked, isolated, pieces):
     """Masked patches without a masked neighbor, and connected pieces: neighbors are up, down, left and right.
 

@@ -89,6 +89,34 @@ def test_key_bias_goes_with_a_bias():
         MaskedVisionTransformer(arch=ARCH, img_size=64, key_bias=False, qkv_bias=False)
 
 
+@torch.no_grad()
+def test_initialization_is_the_official_codes():
+    """Of a normal distribution cut at one deviation, 0.5396 of the deviation is left."""
+    arch = dict(embed_dims=192, num_layers=1, num_heads=2, feedforward_channels=384)
+    model = build(backbone=dict(arch=arch), neck=dict(embed_dims=192, depth=1))
+    projection = model.backbone.patch_embed.projection
+    assert float(projection.weight.std()) == pytest.approx(0.0108, rel=0.01)
+    assert not projection.bias.any()
+    for token in (model.backbone.cls_token, model.neck.mask_token):
+        assert float(token.std()) == pytest.approx(0.0108, rel=0.15)
+        assert 0.019 < token.abs().max() <= 0.02
+    # Xavier: uniform up to the square root of 6 / (in + out), of which 1 / sqrt(3) is the deviation.
+    for linear in (model.backbone.layers[0].attn.qkv, model.neck.blocks[0].query, model.neck.blocks[0].mlp[0]):
+        bound = (6 / sum(linear.weight.shape)) ** 0.5
+        assert 0.99 * bound < linear.weight.abs().max() <= bound
+        assert float(linear.weight.std()) == pytest.approx(bound / 3**0.5, rel=0.02)
+        assert not linear.bias.any()
+
+
+def test_a_backbone_from_a_file_is_not_drawn_anew(tmp_path):
+    source = build().backbone
+    source.cls_token.data.fill_(3)
+    torch.save(source.state_dict(), tmp_path / 'backbone.pth')
+    model = build(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'backbone.pth'))))
+    for name, value in source.state_dict().items():
+        assert torch.equal(model.backbone.state_dict()[name], value), name
+
+
 class TestLatentRegressor(NeckContract):
     width = 16
 

@@ -12,6 +12,7 @@ optim_wrapper = dict(
         betas=(0.9, 0.95),
         weight_decay=0.05,
     ),
+    # The shares of a fusion, `proj_weights`, are decayed, as mmpretrain does for MFF (arXiv 2308.00261).
     # By names and kinds of layer rather than by `flat_decay_mult`: under FSDP every parameter is flat.
     paramwise_cfg=dict(
         norm_decay_mult=0.0,
@@ -21,7 +22,6 @@ optim_wrapper = dict(
             'cls_token': dict(decay_mult=0.0),
             'mask_token': dict(decay_mult=0.0),
             'query_token': dict(decay_mult=0.0),
-            'proj_weights': dict(decay_mult=0.0),  # the fusion's shares
             '.gamma': dict(decay_mult=0.0),  # LayerScale
         },
     ),

@@ -1,5 +1,5 @@
-# Attentive probing as CAE's official code trains it (arXiv 2202.03026): SGD without weight decay, 90 epochs, warm-up of
-# 10.
+# Attentive probing as CAE's official code trains it (arXiv 2202.03026): SGD with Nesterov's momentum, without weight
+# decay, 90 epochs, warm-up of 10.
 max_epochs = 90
 warmup_epochs = 10
 
@@ -7,7 +7,7 @@ optim_wrapper = dict(
     type='mmimg2vec.AutocastOptimWrapper',
     dtype='bfloat16',
     # lr is for the total batch of 8 x 1024 images.
-    optimizer=dict(type='SGD', lr=0.4, momentum=0.9, weight_decay=0.0),
+    optimizer=dict(type='SGD', lr=0.4, momentum=0.9, nesterov=True, weight_decay=0.0),
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=warmup_epochs, convert_to_iter_based=True),

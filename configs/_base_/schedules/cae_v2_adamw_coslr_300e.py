@@ -8,15 +8,14 @@ optim_wrapper = dict(
     # lr is for the total batch of 8 x 256 images.
     optimizer=dict(type='AdamW', lr=1.5e-3, betas=(0.9, 0.999), weight_decay=0.05),
     clip_grad=dict(max_norm=3.0),
-    # By names and kinds of layer rather than by `flat_decay_mult`: under FSDP every parameter is flat.
+    # One-dimensional parameters alone are spared, as in the official code: class and mask token, and the shares of a
+    # fusion, are decayed. By names and kinds of layer rather than by `flat_decay_mult`: under FSDP every parameter is
+    # flat.
     paramwise_cfg=dict(
         norm_decay_mult=0.0,
         bias_decay_mult=0.0,
         custom_keys={
             'pos_embed': dict(decay_mult=0.0),
-            'cls_token': dict(decay_mult=0.0),
-            'mask_token': dict(decay_mult=0.0),
-            'proj_weights': dict(decay_mult=0.0),  # the shares of a fusion
             '.gamma': dict(decay_mult=0.0),  # LayerScale
         },
     ),

@@ -1,4 +1,5 @@
-# MAE's linear classifier (arXiv 2111.06377, appendix A.1): LARS without weight decay, 90 epochs, warm-up of 10.
+# MAE's linear classifier (arXiv 2111.06377, appendix A.1): LARS without weight decay, 90 epochs, warm-up of 10. Biases
+# learn at the plain rate, without LARS's factor, as in the official code.
 max_epochs = 90
 warmup_epochs = 10
 
@@ -11,6 +12,7 @@ optim_wrapper = dict(
         momentum=0.9,
         weight_decay=0.0,
     ),
+    paramwise_cfg=dict(custom_keys={'.bias': dict(lars_exclude=True)}),
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=warmup_epochs, convert_to_iter_based=True),

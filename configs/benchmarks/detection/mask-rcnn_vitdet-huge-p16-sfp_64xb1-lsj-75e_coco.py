@@ -13,7 +13,10 @@ model = dict(
     backbone=dict(arch='huge', drop_path_rate=0.5, with_cp=True),  # with_cp: less memory for more time
     neck=dict(in_channels=1280),
 )
-optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.9))
+# Of this size ViTDet decays norms and the position embedding too.
+optim_wrapper = dict(
+    paramwise_cfg=dict(layer_decay_rate=0.9, norm_decay_mult=1.0, custom_keys=dict(_delete_=True)),
+)
 train_cfg = dict(max_epochs=75)
 # The drops at the same shares of the schedule as in 100 epochs.
 _base_.param_scheduler[1].update(end=75, milestones=[67, 72])

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from torch import nn
+
 from mmimg2vec.checkpoint.layouts.first_cae import refuse_first_cae
 from mmimg2vec.errors import UserError
 from mmimg2vec.models.algorithms.masked_image_model import MaskedImageModel
 from mmimg2vec.models.heads.token_heads import TokenAlignmentHead
-from mmimg2vec.models.necks.latent_regressor import LatentRegressor
+from mmimg2vec.models.necks.latent_regressor import LatentRegressor, draw_embedding
 from mmimg2vec.registry import MODELS
 
 
@@ -24,6 +26,9 @@ class CAEv2(MaskedImageModel):
                                                            └─► class token ──────┘
 
     Where the head compares visible patches only, the regressor of masked ones is neither run nor trained.
+
+    Initialization is the official code's: patch embedding, class token and mask token are normal with deviation 0.02, cut
+    at one deviation (0.0108 is left of it), the bias of the patch embedding zero, linear layers Xavier.
 
     Args:
         **kwargs: As :class:`MaskedImageModel`; the neck is a ``mmimg2vec.LatentRegressor``, the head a
@@ -42,6 +47,17 @@ class CAEv2(MaskedImageModel):
             raise UserError('CAEv2 aligns the class token: leave model.backbone.with_cls_token at True')
         if self.head.supervision == 'visible':
             self.neck.predict_visible_only()
+
+    def init_weights(self) -> None:
+        """Initialize as the official code does; a backbone that ``init_cfg`` fills from a file stays as it is."""
+        super().init_weights()
+        if self.backbone.starts_from_file:
+            return
+        projection = self.backbone.patch_embed.projection
+        draw_embedding(projection.weight)
+        if projection.bias is not None:
+            nn.init.zeros_(projection.bias)
+        draw_embedding(self.backbone.cls_token)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
         _refuse_other_names(state_dict, prefix)

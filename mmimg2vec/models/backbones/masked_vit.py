@@ -66,9 +66,14 @@ class MaskedVisionTransformer(VisionTransformer):
         """Rows and columns of the token grid at ``img_size``."""
         return tuple(self.patch_resolution)
 
+    @property
+    def starts_from_file(self) -> bool:
+        """Whether ``init_cfg`` fills the network from a checkpoint."""
+        return isinstance(self.init_cfg, dict) and self.init_cfg['type'] == 'Pretrained'
+
     def init_weights(self) -> None:
         """Initialize as MAE does, or fill all of the network from ``init_cfg=dict(type='Pretrained', ...)``."""
-        if isinstance(self.init_cfg, dict) and self.init_cfg['type'] == 'Pretrained':
+        if self.starts_from_file:
             # Not mmengine's loader: it accepts a checkpoint that leaves layers unfilled.
             fill(self, self.init_cfg['checkpoint'], prefix=self.init_cfg.get('prefix'))
             self._is_init = True

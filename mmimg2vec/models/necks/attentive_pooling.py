@@ -7,7 +7,7 @@ from mmengine.model import BaseModule
 from mmengine.model.weight_init import trunc_normal_
 from torch import Tensor, nn
 
-from mmimg2vec.models.layers.cross_attention import EPS, CrossAttention
+from mmimg2vec.models.layers.cross_attention import CrossAttention
 from mmimg2vec.models.utils import check_heads
 from mmimg2vec.registry import MODELS
 
@@ -48,7 +48,7 @@ class AttentivePooling(BaseModule):
         self.class_token = class_token
         self.query_token = nn.Parameter(torch.zeros(1, 1, in_channels))
         self.attention = CrossAttention(in_channels, num_heads)
-        self.bn = nn.BatchNorm1d(in_channels, affine=False, eps=EPS)
+        self.bn = nn.BatchNorm1d(in_channels, affine=False)  # eps 1e-5, as in the official code
 
     def init_weights(self) -> None:
         """Initialize the query as a token, the linear layers by ``init_cfg``."""
