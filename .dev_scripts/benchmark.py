@@ -28,16 +28,8 @@ CONFIG = 'configs/img2vec/img2vec_vit-base-p16_8xb256-amp-coslr-300e_in1k.py'
 MAE = dict(
     type='mmpretrain.MAE',
     backbone=dict(type='mmpretrain.MAEViT', arch='b', patch_size=16, mask_ratio=0.75),
-    neck=dict(
-        type='mmpretrain.MAEPretrainDecoder',
-        patch_size=16,
-        in_chans=3,
-        embed_dim=768,
-        decoder_embed_dim=512,
-        decoder_depth=8,
-        decoder_num_heads=16,
-        mlp_ratio=4.0,
-    ),
+    # Its defaults are MAE's decoder, behind a ViT-L.
+    neck=dict(type='mmpretrain.MAEPretrainDecoder', embed_dim=768),
     head=dict(
         type='mmpretrain.MAEPretrainHead',
         norm_pix=True,

@@ -195,11 +195,7 @@ def common(scope, model, loader, evaluator, train_cfg, changes):
         train_cfg=train_cfg,
         optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-3)),
         default_hooks=dict(
-            checkpoint=dict(
-                type='mmimg2vec.SafeCheckpointHook',
-                by_epoch=by_epoch,
-                interval=1 if by_epoch else 4,
-            ),
+            checkpoint=dict(type='mmimg2vec.SafeCheckpointHook', by_epoch=by_epoch, interval=1 if by_epoch else 4)
         ),
         custom_hooks=[
             dict(type='mmimg2vec.SeededStepHook'),

@@ -92,12 +92,7 @@ def train_dataloader(folder, **kwargs):
         dict(type='mmimg2vec.RandomTokenMask', patch_size=PATCH, mask_ratio=0.75),
         dict(type='mmimg2vec.PackMaskedInputs'),
     ]
-    dataset = dict(
-        type='mmpretrain.CustomDataset',
-        data_root=str(folder),
-        with_label=False,
-        pipeline=pipeline,
-    )
+    dataset = dict(type='mmpretrain.CustomDataset', data_root=str(folder), with_label=False, pipeline=pipeline)
     return dict(
         batch_size=4,
         num_workers=0,
@@ -130,9 +125,7 @@ def runner_of(folder, work_dir, epochs=3, hooks=(), **kwargs):
         train_dataloader=train_dataloader(folder),
         train_cfg=dict(by_epoch=True, max_epochs=epochs),
         optim_wrapper=dict(
-            type='mmimg2vec.AutocastOptimWrapper',
-            dtype='float32',
-            optimizer=dict(type='AdamW', lr=1e-2),
+            type='mmimg2vec.AutocastOptimWrapper', dtype='float32', optimizer=dict(type='AdamW', lr=1e-2)
         ),
         param_scheduler=[
             dict(type='LinearLR', start_factor=0.1, by_epoch=True, end=1, convert_to_iter_based=True),

@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from tiny_models import IMG2VEC
 
 import mmimg2vec  # noqa: F401
 from mmimg2vec.engine.launch import prepare_launch
@@ -42,26 +43,11 @@ class RecordLosses(Hook):
 
 
 def config(images: str, output: str, batch: int, normalization: str) -> Config:
-    arch = dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=64)
     return Config(
         dict(
             default_scope='mmpretrain',
             work_dir=output + '.work',
-            model=dict(
-                type='mmimg2vec.Img2Vec',
-                backbone=dict(type='mmimg2vec.MaskedVisionTransformer', arch=arch, img_size=64, patch_size=16),
-                fusion=dict(type='mmimg2vec.MultiLevelFusion', blocks=(0, 1, 2)),
-                neck=dict(type='mmimg2vec.CrossAttentionDecoder', embed_dims=16, depth=1, num_heads=2),
-                head=dict(type='mmimg2vec.FeatureHead', share=0.5),
-                target_generator=dict(
-                    type='mmimg2vec.BackboneTargetGenerator',
-                    teacher=dict(type='mmpretrain.ResNet', depth=18, base_channels=4, stem_channels=4),
-                    output_stride=16,
-                    normalization=normalization,
-                    random_weights=0,
-                ),
-                data_preprocessor=dict(mean=[120.0, 115, 100], std=[58.0, 57, 57], to_rgb=True),
-            ),
+            model={**IMG2VEC, 'target_generator': {**IMG2VEC['target_generator'], 'normalization': normalization}},
             train_dataloader=dict(
                 batch_size=batch,
                 num_workers=1,
@@ -92,10 +78,7 @@ def config(images: str, output: str, batch: int, normalization: str) -> Config:
                 optimizer=dict(type='AdamW', lr=1e-3),
                 clip_grad=dict(max_norm=1.0),
             ),
-            custom_hooks=[
-                dict(type='mmimg2vec.SeededStepHook'),
-                dict(type='RecordLosses', output=output),
-            ],
+            custom_hooks=[dict(type='mmimg2vec.SeededStepHook'), dict(type='RecordLosses', output=output)],
             randomness=dict(seed=7),
             env_cfg=dict(dist_cfg=dict(backend='gloo')),
         )

@@ -1,8 +1,8 @@
 import logging
-from pathlib import Path
 
 import pytest
-from mmengine.config import Config, ConfigDict
+import tiny_models
+from mmengine.config import ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
@@ -28,30 +28,18 @@ def scope():
         init_default_scope(before.scope_name)
 
 
-def base_model(package, name):
-    return Config.fromfile(Path(package.__path__[0], '.mim/configs/_base_/models', name)).model
-
-
 def mask_rcnn():
     mmdet = pytest.importorskip('mmdet')
     pytest.importorskip('mmdet.models')
     init_default_scope('mmdet')
-    model = base_model(mmdet, 'mask-rcnn_r50_fpn.py')
-    model.backbone = ConfigDict(BACKBONE)
-    model.neck = ConfigDict(type='mmimg2vec.SimpleFeaturePyramid', in_channels=16, out_channels=8)
-    model.rpn_head.update(in_channels=8, feat_channels=8)
-    for part in ('bbox_roi_extractor', 'mask_roi_extractor'):
-        model.roi_head[part].out_channels = 8
-    model.roi_head.bbox_head.update(in_channels=8, fc_out_channels=8, num_classes=2)
-    model.roi_head.mask_head.update(in_channels=8, conv_out_channels=8, num_classes=2)
-    return MODELS.build(model)
+    return MODELS.build(tiny_models.mask_rcnn(mmdet, BACKBONE))
 
 
 def upernet():
     mmseg = pytest.importorskip('mmseg')
     pytest.importorskip('mmseg.models')
     init_default_scope('mmseg')
-    model = base_model(mmseg, 'upernet_r50.py')
+    model = tiny_models.base_model(mmseg, 'upernet_r50.py')
     model.pretrained = None
     model.backbone = ConfigDict(BACKBONE, out_indices=[0, 1, 1, 2])
     model.neck = ConfigDict(type='Feature2Pyramid', embed_dim=16)

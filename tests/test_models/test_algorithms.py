@@ -1,52 +1,25 @@
 import copy
 
 import pytest
+import tiny_models
 import torch
 from contracts import random_mask
 from mmengine.model import ExponentialMovingAverage
 from mmengine.registry import init_default_scope
 from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.registry import MODELS
+from tiny_models import ARCH, IMG2VEC, batch
 from torch import nn
 
 from mmimg2vec import UserError
 
-ARCH = dict(embed_dims=32, num_layers=4, num_heads=2, feedforward_channels=64)
-IMG2VEC = dict(
-    type='mmimg2vec.Img2Vec',
-    backbone=dict(type='mmimg2vec.MaskedVisionTransformer', arch=ARCH, img_size=64, patch_size=16),
-    fusion=dict(type='mmimg2vec.MultiLevelFusion', blocks=(0, 2, 3)),
-    neck=dict(type='mmimg2vec.CrossAttentionDecoder', embed_dims=16, depth=1, num_heads=2),
-    head=dict(type='mmimg2vec.FeatureHead', share=0.5),
-    target_generator=dict(
-        type='mmimg2vec.BackboneTargetGenerator',
-        teacher=dict(type='mmpretrain.ResNet', depth=18, base_channels=4, stem_channels=4),
-        output_stride=16,
-        random_weights=0,
-    ),
-    data_preprocessor=dict(mean=[120.0, 115, 100], std=[58.0, 57, 57], to_rgb=True),
-)
-
 
 def build(**changes):
-    torch.manual_seed(0)
-    cfg = copy.deepcopy(IMG2VEC)
-    for name, change in changes.items():
-        cfg[name] = change if change is None else {**cfg[name], **change}
-    model = MODELS.build(cfg)
-    model.init_weights()
-    return model
-
-
-def batch(channels: int = 3, masked: int = 12, seed: int = 0) -> dict:
-    generator = torch.Generator().manual_seed(seed)
-    images = torch.randint(0, 256, (4, channels, 64, 64), generator=generator, dtype=torch.uint8)
-    mask, rank = random_mask(4, 16, masked, seed)
-    return dict(inputs=images, mask=mask, token_rank=rank)
+    return tiny_models.build(IMG2VEC, **changes)
 
 
 def losses(model, data=None) -> dict:
-    return model(**model.data_preprocessor(data or batch(), True), mode='loss')
+    return tiny_models.losses(model, data or batch())
 
 
 def total(values: dict) -> torch.Tensor:

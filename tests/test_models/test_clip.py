@@ -45,10 +45,7 @@ class ReferenceTower(nn.Module):
         block.attn = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
         block.ln_1, block.ln_2 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
         block.mlp = nn.Module()
-        block.mlp.c_fc, block.mlp.c_proj = (
-            nn.Linear(WIDTH, 4 * WIDTH),
-            nn.Linear(4 * WIDTH, WIDTH),
-        )
+        block.mlp.c_fc, block.mlp.c_proj = (nn.Linear(WIDTH, 4 * WIDTH), nn.Linear(4 * WIDTH, WIDTH))
         return block
 
     def forward(self, images):

@@ -127,10 +127,7 @@ class TestTextTower:
         return build().text_encoder.eval()
 
     def test_tokens(self, tower):
-        assert tower.tokenize(['a fish', 'a red ball']).tolist() == [
-            [6, 1, 5, 7, 0],
-            [6, 1, 2, 4, 7],
-        ]
+        assert tower.tokenize(['a fish', 'a red ball']).tolist() == [[6, 1, 5, 7, 0], [6, 1, 2, 4, 7]]
 
     def test_a_text_is_read_whole_and_by_itself(self, tower):
         alone = tower(tower.tokenize(['a fish']))

@@ -2,6 +2,7 @@ import pytest
 import torch
 from contracts import TargetGeneratorContract
 from mmpretrain.models.backbones import ResNet, VisionTransformer
+from tiny_models import trained_looking
 from torch import nn
 
 from mmimg2vec import UserError
@@ -47,16 +48,6 @@ class TestViTTeacherAtItsOwnSize(TargetGeneratorContract):
 
 class TestNotSquare(TestResNetTeacher):
     img_size = (32, 96)
-
-
-def trained_looking(net: nn.Module) -> nn.Module:
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 2)
-            module.weight.data.uniform_(0.5, 1.5)
-    net.eval()
-    return net
 
 
 def connect(generator, img_size=64, patch=16, channels=3, mean=None, std=None):

@@ -15,24 +15,10 @@ from mmimg2vec.checkpoint.weights import choose_prefix
 from mmimg2vec.models import BackboneTargetGenerator, MaskedVisionTransformer
 
 RESNET50 = dict(type='mmpretrain.ResNet', depth=50)
-TIMM_VIT = dict(
-    type='mmimg2vec.TimmTeacher',
-    model_name='vit_tiny_patch16_224',
-    img_size=48,
-    patch_size=8,
-    embed_dim=32,
-    depth=2,
-    num_heads=2,
-)
-CLIP = dict(
-    model_type='clip_vision_model',
-    hidden_size=32,
-    intermediate_size=64,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    image_size=64,
-    patch_size=16,
-)
+TIMM_VIT = dict(type='mmimg2vec.TimmTeacher', model_name='vit_tiny_patch16_224',
+                img_size=48, patch_size=8, embed_dim=32, depth=2, num_heads=2)  # fmt: skip
+CLIP = dict(model_type='clip_vision_model', image_size=64, patch_size=16,
+            hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2)  # fmt: skip
 
 
 class Untouched(dict):
@@ -90,10 +76,7 @@ def layouts(net):
         'mocov3': {
             'state_dict': under('module.base_encoder.', state)
             | under('module.momentum_encoder.', other)
-            | {
-                'module.base_encoder.fc.0.weight': torch.zeros(2),
-                'module.predictor.0.bias': torch.zeros(2),
-            },
+            | {'module.base_encoder.fc.0.weight': torch.zeros(2), 'module.predictor.0.bias': torch.zeros(2)},
             'arch': 'resnet50',
         },
         'mocov2': {'state_dict': under('module.encoder_q.', state) | under('module.encoder_k.', other)},
@@ -221,10 +204,7 @@ def test_a_timm_pyramid_and_a_map_are_timms():
     timm = pytest.importorskip('timm')
     for name, kwargs in (
         ('resnet10t', {}),
-        (
-            'swin_tiny_patch4_window7_224',
-            dict(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1)),
-        ),
+        ('swin_tiny_patch4_window7_224', dict(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1))),
     ):
         teacher = dict(type='mmimg2vec.TimmTeacher', model_name=name, **kwargs)
         generator, layout = connect(BackboneTargetGenerator(teacher, random_weights=0, **Untouched()), 224, 32)
@@ -244,13 +224,7 @@ def test_a_timm_pyramid_and_a_map_are_timms():
 
 def test_sizes_and_normalization_are_worked_out(caplog):
     pytest.importorskip('timm')
-    teacher = dict(
-        TIMM_VIT,
-        model_name='vit_base_patch14_dinov2.lvd142m',
-        reg_tokens=4,
-        patch_size=14,
-        img_size=42,
-    )
+    teacher = dict(TIMM_VIT, model_name='vit_base_patch14_dinov2.lvd142m', reg_tokens=4, patch_size=14, img_size=42)
     generator, layout = connect(BackboneTargetGenerator(teacher, random_weights=0), 64, 16)
     # 4 x 4 patches of 14 pixels.
     assert generator.spec.size == (56, 56) and layout.grid == (4, 4)
@@ -339,15 +313,9 @@ def test_a_transformers_model_is_transformers(tmp_path, kind):
 @pytest.mark.parametrize(
     ('teacher', 'message'),
     [
-        (
-            dict(type='mmimg2vec.TimmTeacher', model_name='vit_tiny_patch16_22'),
-            'near: vit_tiny_patch16_224',
-        ),
+        (dict(type='mmimg2vec.TimmTeacher', model_name='vit_tiny_patch16_22'), 'near: vit_tiny_patch16_224'),
         (dict(type='mmimg2vec.TimmTeacher', model_name='resnet18.nothing'), r'near: resnet18\.'),
-        (
-            dict(type='mmimg2vec.TimmTeacher', model_name='resnet18', depthh=3),
-            'cannot be built.*depthh',
-        ),
+        (dict(type='mmimg2vec.TimmTeacher', model_name='resnet18', depthh=3), 'cannot be built.*depthh'),
     ],
 )
 def test_timm_mistakes(teacher, message):
@@ -404,10 +372,7 @@ class TestStudentAsTeacher:
 
     def test_written_out_it_is_the_same(self, tmp_path):
         path = tmp_path / 'backbone.pth'
-        self.save(
-            path,
-            f"dict(type='MaskedVisionTransformer', img_size=64, patch_size=16, arch={self.ARCH})",
-        )
+        self.save(path, f"dict(type='MaskedVisionTransformer', img_size=64, patch_size=16, arch={self.ARCH})")
         teacher = dict(
             type='mmpretrain.VisionTransformer',
             arch=dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64),

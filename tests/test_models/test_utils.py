@@ -1,6 +1,7 @@
 import pytest
 import torch
 from mmpretrain.models.backbones import ResNet
+from tiny_models import trained_looking
 from torch import nn
 
 from mmimg2vec import UserError
@@ -42,13 +43,7 @@ class TestDilation:
         torch.manual_seed(0)
         net = ResNet(depth, base_channels=8, stem_channels=8, out_indices=(3,))
         net.init_weights()
-        for module in net.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.running_mean.normal_(0, 0.1)
-                module.running_var.uniform_(0.5, 2)
-                # mmpretrain starts the last one of each block at zero: nothing of the block would be seen.
-                module.weight.data.uniform_(0.5, 1.5)
-        net.eval()
+        trained_looking(net)
         images = torch.randn(1, 3, 96, 96)
         before = net(images)[-1]
         dilate_stages([getattr(net, name) for name in net.res_layers[-dilated:]])

@@ -1,12 +1,11 @@
 import copy
 import itertools
-from pathlib import Path
 
 import pytest
+import tiny_models
 import torch
 import torch.nn.functional as F
 from contracts import evaluated
-from mmengine.config import Config, ConfigDict
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS, DefaultScope, init_default_scope
 from mmengine.runner import load_checkpoint
@@ -380,16 +379,8 @@ def mmdet():
 
 
 def mask_rcnn(mmdet):
-    base = Path(mmdet.__path__[0], '.mim/configs/_base_/models/mask-rcnn_r50_fpn.py')
-    model = Config.fromfile(base).model
-    model.backbone = ConfigDict(type='mmimg2vec.ViTDet', arch=ARCH, img_size=64, window_size=3)
-    model.backbone.update(with_cp=True, drop_path_rate=0.1)
-    model.neck = ConfigDict(type='mmimg2vec.SimpleFeaturePyramid', in_channels=32, out_channels=8)
-    model.rpn_head.update(in_channels=8, feat_channels=8)
-    for part in ('bbox_roi_extractor', 'mask_roi_extractor'):
-        model.roi_head[part].out_channels = 8
-    model.roi_head.bbox_head.update(in_channels=8, fc_out_channels=8, num_classes=2)
-    model.roi_head.mask_head.update(in_channels=8, conv_out_channels=8, num_classes=2)
+    backbone = dict(type='mmimg2vec.ViTDet', arch=ARCH, img_size=64, window_size=3, with_cp=True, drop_path_rate=0.1)
+    model = tiny_models.mask_rcnn(mmdet, backbone)
     model.test_cfg.rcnn.score_thr = 0.0
     return MODELS.build(model)
 

@@ -78,46 +78,23 @@ def detector():
                 type='StandardRoIHead',
                 bbox_roi_extractor=dict(**roi, roi_layer=dict(type='RoIAlign', output_size=7)),
                 bbox_head=dict(
-                    type='Shared2FCBBoxHead',
-                    in_channels=8,
-                    fc_out_channels=8,
-                    num_classes=3,
-                    bbox_coder=box_coder,
+                    type='Shared2FCBBoxHead', in_channels=8, fc_out_channels=8, num_classes=3, bbox_coder=box_coder
                 ),
                 mask_roi_extractor=dict(**roi, roi_layer=dict(type='RoIAlign', output_size=14)),
-                mask_head=dict(
-                    type='FCNMaskHead',
-                    num_convs=1,
-                    in_channels=8,
-                    conv_out_channels=8,
-                    num_classes=3,
-                ),
+                mask_head=dict(type='FCNMaskHead', num_convs=1, in_channels=8, conv_out_channels=8, num_classes=3),
             ),
             train_cfg=None,
             test_cfg=dict(
                 rpn=nms,
-                rcnn=dict(
-                    score_thr=0.05,
-                    nms=dict(type='nms', iou_threshold=0.5),
-                    max_per_img=5,
-                    mask_thr_binary=0.5,
-                ),
+                rcnn=dict(score_thr=0.05, nms=dict(type='nms', iou_threshold=0.5), max_per_img=5, mask_thr_binary=0.5),
             ),
         ),
         test_dataloader=loader(
-            dict(
-                type='CocoDataset',
-                data_root='nowhere',
-                ann_file='nothing.json',
-                metainfo=dict(classes=CLASSES),
-            ),
+            dict(type='CocoDataset', data_root='nowhere', ann_file='nothing.json', metainfo=dict(classes=CLASSES)),
             dict(type='mmimg2vec.LoadImage'),
             dict(type='Resize', scale=(64, 64), keep_ratio=True),
             dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
-            dict(
-                type='PackDetInputs',
-                meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
-            ),
+            dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
         ),
     )
 
@@ -160,11 +137,7 @@ def segmenter():
 TASKS = dict(classification=classifier, detection=detector, segmentation=segmenter)
 LIBRARIES = dict(detection='mmdet', segmentation='mmseg')
 # The layer of each model whose bias is raised for one class.
-LAST = dict(
-    classification='head.fc',
-    detection='roi_head.bbox_head.fc_cls',
-    segmentation='decode_head.conv_seg',
-)
+LAST = dict(classification='head.fc', detection='roi_head.bbox_head.fc_cls', segmentation='decode_head.conv_seg')
 
 
 def build(cfg, seed=0):
@@ -269,14 +242,7 @@ def test_threshold_of_detections(tmp_path):
     # One color: matplotlib 3.10 moves what mmengine draws by up to a pixel each time.
     image = np.full((40, 56, 3), (200, 30, 90), np.uint8)
     cv2.imwrite(str(tmp_path / 'a.png'), image)
-    result = infer(
-        config,
-        checkpoint,
-        tmp_path / 'a.png',
-        tmp_path / 'out',
-        device='cpu',
-        score_threshold=1.1,
-    )
+    result = infer(config, checkpoint, tmp_path / 'a.png', tmp_path / 'out', device='cpu', score_threshold=1.1)
     assert result['images'][0]['objects'] == []
     # Nothing is drawn: the picture is the image, its channels in order.
     assert (cv2.imread(str(tmp_path / 'out' / 'a.png')) == image).all()
