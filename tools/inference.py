@@ -3,7 +3,8 @@
 
     python tools/inference.py CONFIG CHECKPOINT IMAGE_OR_FOLDER... --out DIR
 
-The task is that of the config. Exit status: 0; 1 where an image could not be read and was skipped; 2 for a mistake.
+The task is that of the config. Exit status: 0; 1 where an image could not be read or predicted for and was skipped; 2 for
+a mistake, or more than ``--max-share`` of the images skipped.
 """
 
 import argparse
@@ -29,6 +30,14 @@ def parse_arguments() -> argparse.Namespace:
         metavar='S',
         help='detection: objects below are left out; %(default)s',
     )
+    parser.add_argument('--overwrite', action='store_true', help='replace files in DIR that are not of an earlier call')
+    parser.add_argument(
+        '--max-share',
+        type=float,
+        default=0.01,
+        metavar='S',
+        help='largest share of images that may fail; %(default)s, and a single one always',
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -50,6 +59,8 @@ def main() -> None:
         args.device,
         args.score_threshold,
         report=print,
+        overwrite=args.overwrite,
+        max_share=args.max_share,
     )
     for entry in result['skipped']:
         print(f'mmimg2vec: skipped: {entry["image"]}: {entry["reason"]}', file=sys.stderr)

@@ -21,7 +21,7 @@ def find_images(sources: Sequence[str | Path], out: Path) -> dict[Path, str]:
     """List the images that files and folders stand for.
 
     Args:
-        sources: Image files, and folders, of which all images at any depth are taken, those in ``out`` excepted.
+        sources: Image files, and folders, of which all images at any depth are taken; not those in an ``out`` inside of it.
         out: Folder of the results.
 
     Returns:
@@ -60,8 +60,8 @@ def _files(source: Path, out: Path) -> list[Path]:
         raise UserError(f'no image or folder {source}: check the path')
     found, left_out = look_through(source)
     results = out.resolve()
-    # What an earlier run wrote below the images is no input.
-    if results != source.resolve():
+    # What an earlier run wrote below the images is no input; images may well lie below the folder of the results.
+    if results != source.resolve() and results.is_relative_to(source.resolve()):
         found = [path for path in found if not path.resolve().is_relative_to(results)]
     if not found:
         raise UserError(

@@ -313,6 +313,49 @@ def test_pictures_have_different_names(tmp_path):
     assert len(again['images']) == 2
 
 
+def test_files_of_others_stay(tmp_path):
+    """A data set's own labels and predictions.json are not written over; what an earlier call wrote is."""
+    config, checkpoint, _ = trained('segmentation', tmp_path)
+    data = tmp_path / 'data'
+    write_image(data / 'images' / 'im0.jpg')
+    label = write_image(data / 'labels' / 'im0.png')
+    before = label.read_bytes()
+    for images in (data / 'images', data / 'images' / 'im0.jpg'):
+        with pytest.raises(UserError, match=r'labels/im0.png would be replaced.*another folder .*--overwrite'):
+            infer(config, checkpoint, images, data, device='cpu')
+    assert label.read_bytes() == before and not (data / 'im0.png').exists()
+    label.unlink()
+    (data / 'predictions.json').write_text('{"images": []}')
+    with pytest.raises(UserError, match=r'predictions.json would be replaced'):
+        infer(config, checkpoint, data / 'images', data, device='cpu')
+    infer(config, checkpoint, data / 'images', data, device='cpu', overwrite=True)
+    infer(config, checkpoint, data / 'images', data, device='cpu')
+    assert cv2.imread(str(label), cv2.IMREAD_UNCHANGED).max() == WINNER
+
+
+@pytest.mark.parametrize('task', TASKS)
+def test_an_image_that_fails_costs_no_other_its_results(task, tmp_path):
+    config, checkpoint, _ = trained(task, tmp_path)
+    write_image(tmp_path / 'in' / 'good.png')
+    write_image(tmp_path / 'in' / 'also.png', 48, 40)
+    # Pixels that a resize by this config makes none of, in either direction.
+    odd = write_image(tmp_path / 'in' / 'odd.png', 2, 3000)
+    lines = []
+    result = infer(config, checkpoint, tmp_path / 'in', tmp_path / 'out', device='cpu', report=lines.append)
+    assert {Path(entry['image']).name for entry in result['images']} >= {'good.png', 'also.png'}
+    if task == 'detection':
+        (skipped,) = result['skipped']
+        assert skipped['image'] == str(odd) and 'error' in skipped['reason']
+        write_image(tmp_path / 'in' / 'odder.png', 2, 3001)
+        with pytest.raises(UserError, match=r'2 of 4 images fail, more than max_share=0.01 .*first: .*odd'):
+            infer(config, checkpoint, tmp_path / 'in', tmp_path / 'out', device='cpu')
+        stored = json.loads((tmp_path / 'out' / 'predictions.json').read_text())
+        assert len(stored['images']) == 2 and len(stored['skipped']) == 2
+        with pytest.raises(UserError, match=r'none of the 1 images can be predicted for \(first: .*odd.png: '):
+            infer(config, checkpoint, odd, tmp_path / 'other', device='cpu')
+    assert lines[0].startswith('1/3: ')
+
+
 def test_configs_that_predict_nothing(tmp_path):
     _, checkpoint, _ = trained('classification', tmp_path)
     image = write_image(tmp_path / 'a.png')
