@@ -263,7 +263,9 @@ def poison(runs: Runs, count: int, rng: random.Random) -> tuple[int, int, str]:
     held += len(named.get(1, {}).get('images', [])) == 3
     status = runs.run('one', 'nan', POISON=','.join(f'{step}@0' for step in range(20, 56)))
     folder = runs.folder / 'nan'
-    held += status not in (0, PREEMPTED) and 0 < runs.saved('nan') <= 21
+    kept = [torch.load(path, weights_only=True)['state_dict'] for path in folder.glob('*.pth')]
+    good = all(value.isfinite().all() for state in kept for value in state.values() if value.is_floating_point())
+    held += status not in (0, PREEMPTED) and runs.saved('nan') > 0 and good
     held += len(list(folder.glob('nonfinite_iter_*.pth'))) == 1 and not (folder / 'backbone.pth').exists()
     return held, 4, 'left out alike, listed by path; five in a row end the run, the last good checkpoint is whole'
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Run a chain of stages: pre-training, classifier, detector, segmenter, and one report at the end.
 
-    python tools/chain.py CHAIN [--dry-run] [--only STAGE ...] [--launcher pytorch --gpus 8]
+    python tools/chain.py CHAIN [--dry-run | --check] [--only STAGE ...] [--launcher pytorch --gpus 8]
 
 Finished stages are skipped, interrupted ones resumed: after a crash the same command goes on. Before the first stage
 starts, every dataset, annotation file and checkpoint that any stage will need is looked for. ``--dry-run`` does that
-and prints the command of each stage. The report is written to WORK_DIR/report.md and WORK_DIR/report.html.
+and prints the command of each stage; ``--check`` also makes one step of each stage that can start by now.
+The report is written to WORK_DIR/report.md and WORK_DIR/report.html.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from mmimg2vec.chain import (
     stage_command,
 )
 from mmimg2vec.chain.commands import add_launch_arguments
+from mmimg2vec.chain.preflight import try_stages
 from mmimg2vec.engine.command_line import run, silence_mmengine
 from mmimg2vec.errors import UserError
 
@@ -36,6 +38,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--work-dir', help="folder in place of the chain config's")
     parser.add_argument('--seed', type=int, help="seed in place of the chain config's")
     parser.add_argument('--dry-run', action='store_true', help='print the commands, check what they need, run none')
+    parser.add_argument('--check', action='store_true', help='as --dry-run, and one step of each stage that can start')
     parser.add_argument(
         '--redo',
         nargs='+',
@@ -79,15 +82,17 @@ def main() -> None:
         write_report(chain)
         return
     only, redo = tuple(args.only), tuple(args.redo)
-    if args.dry_run:
+    if args.dry_run or args.check:
         print_plan(chain, launch, only)
     problems = check_chain(chain, launch, only, redo)
+    if args.check and not problems:
+        problems = try_stages(chain, launch, only)
     for problem in problems:
         print(problem, file=sys.stderr)
     if problems:
         count = 'one thing' if len(problems) == 1 else f'{len(problems)} things'
         raise UserError(f'{count} missing for the chain {chain.name} (named above): nothing was started')
-    if args.dry_run:
+    if args.dry_run or args.check:
         print('everything that the stages need is there')
         return
     print(f'{chain.title}: {len(chain.stages)} stages in {chain.work_dir}', flush=True)

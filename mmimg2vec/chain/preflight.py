@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
-from mmimg2vec.chain.commands import Launch
+from mmimg2vec.chain.commands import Launch, stage_command
 from mmimg2vec.chain.plan import Chain, Stage
-from mmimg2vec.chain.records import read_config, read_record
+from mmimg2vec.chain.records import is_finished, read_config, read_record
 from mmimg2vec.datasets.checks import check_dataset_config
 from mmimg2vec.errors import UserError
 from mmimg2vec.utils.paths import find_shipped
@@ -44,6 +47,41 @@ def check_chain(chain: Chain, launch: Launch, only: tuple[str, ...] = (), redo: 
     for text, stages in found.values():
         names = list(dict.fromkeys(stages))
         problems.append(f'{"stage" if len(names) == 1 else "stages"} {", ".join(names)}: {text}')
+    return problems
+
+
+def try_stages(
+    chain: Chain, launch: Launch, only: tuple[str, ...] = (), report: Callable[[str], None] = print
+) -> list[str]:
+    """Start each unfinished training stage that needs no unfinished one, for one step: ``tools/train.py --check``.
+
+    Args:
+        chain: The chain.
+        launch: How stages are started.
+        only: Names of the stages; all where empty.
+        report: Gets the table of each stage, or why it was not tried.
+
+    Returns:
+        One line per stage that cannot start.
+    """
+    problems = []
+    finished = {stage.name for stage in chain.stages if is_finished(chain, stage)}
+    for stage in chain.select(only):
+        waiting = [name for name in stage.needs if name not in finished]
+        if stage.name in finished or not stage.config:
+            continue
+        if waiting:
+            report(f'[{stage.name}] not tried: it starts from {", ".join(waiting)}')
+            continue
+        env, words = stage_command(chain, stage, launch)
+        result = subprocess.run([*words, '--check'], env={**os.environ, **env}, capture_output=True, text=True)
+        lines = (result.stdout + result.stderr).splitlines()
+        if result.returncode:
+            errors = [line for line in lines if 'mmimg2vec: error:' in line] or lines[-1:]
+            problems.append(f'stage {stage.name}: {errors[-1].partition("error: ")[2] or errors[-1]}')
+        else:
+            table = [line for line in lines if line[:1] in ' ┏┃┡│└']
+            report('\n'.join([f'[{stage.name}]', *table]))
     return problems
 
 

@@ -93,7 +93,11 @@ class CheckHook(Hook):
         self.rows: list[tuple[str, str]] = []
 
     def before_train(self, runner: Runner) -> None:
-        """Collect what is known without a step."""
+        """Collect what is known without a step.
+
+        Raises:
+            UserError: There are fewer images than a batch takes, or there is no room for the checkpoints.
+        """
         self.rows += [*self._data(runner), *self._model(runner), *self._schedule(runner), *self._folder(runner)]
         self.start = time.monotonic()
 
@@ -106,7 +110,7 @@ class CheckHook(Hook):
             UserError: The loss is not finite.
             SystemExit: Otherwise, with status 0.
         """
-        losses = {key: float(value) for key, value in (outputs or {}).items() if isinstance(value, Tensor)}
+        losses = {key: float(value.detach()) for key, value in (outputs or {}).items() if isinstance(value, Tensor)}
         size = runner.train_dataloader.batch_sampler.batch_size
         loss = losses.get('loss', float('nan'))
         self.rows.append(
@@ -145,6 +149,11 @@ class CheckHook(Hook):
         counts = getattr(wrapper, '_accumulative_counts', 1)
         images = len(runner.train_dataloader.dataset)
         steps = images // (batch * processes)
+        if not steps:
+            raise UserError(
+                f'{images} images do not fill one batch of {batch} on each of {processes} processes: add images, or set a '
+                'smaller train_dataloader.batch_size'
+            )
         rows = [
             (
                 'batch',

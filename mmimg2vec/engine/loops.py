@@ -49,6 +49,7 @@ class CheckedTrainLoop(EpochBasedTrainLoop):
         # Here rather than in a hook: a schedule in iterations is built before any hook runs, and fails of no steps.
         _check_fills_a_batch(self.dataloader)
         check_batches(unwrapped(runner.model), self.dataloader)
+        runner.param_schedulers = _without_empty(runner.param_schedulers, len(self.dataloader))
         self.batches = _LaterBatches.put_into(self.dataloader)
 
     def run(self):
@@ -228,3 +229,20 @@ def _check_fills_a_batch(dataloader: DataLoader) -> None:
             f'{len(cast(Sized, dataloader.dataset))} images do not fill one batch of {batch_size} on every '
             'process: add images, or set a smaller train_dataloader.batch_size'
         )
+
+
+def _without_empty(schedulers: Any, steps: int) -> Any:
+    """Leave out what is shorter than a step, such as the warm-up of a short run on few images, which mmengine refuses.
+
+    Args:
+        schedulers: Configs of ``param_scheduler``; anything else comes back as it is.
+        steps: Steps of an epoch.
+    """
+    if not isinstance(schedulers, list):
+        return schedulers
+    return [s for s in schedulers if not (isinstance(s, dict) and _is_empty(s, steps))]
+
+
+def _is_empty(scheduler: dict[str, Any], steps: int) -> bool:
+    counted = scheduler.get('convert_to_iter_based') and 'end' in scheduler
+    return bool(counted) and int(scheduler['end'] * steps) <= int(scheduler.get('begin', 0) * steps)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mmimg2vec.chain import Launch, check_chain, read_chain, stage_command
+from mmimg2vec.chain.preflight import try_stages
 from mmimg2vec.datasets.shapes import ShapesOptions, write_shapes
 
 CHAIN = 'configs/chains/img2vec_shapes.py'
@@ -154,6 +155,31 @@ def test_dry_run_starts_nothing(tmp_path):
     result = subprocess.run(bad, capture_output=True, text=True)
     assert result.returncode == 2 and 'nothing was started' in result.stderr
     assert 'Traceback' not in result.stderr
+
+
+def test_check_makes_a_step_of_each_stage_that_can_start(tmp_path, shapes):
+    chain = tmp_path / 'chain.py'
+    chain.write_text(
+        f"""
+title, work_dir = 'check', {str(tmp_path / 'work')!r}
+env = dict(IMG2VEC_SHAPES={str(shapes)!r})
+pretrain = 'configs/demo/mff_vit-tiny-p8_1xb128-coslr-8e_shapes.py'
+stages = [
+    dict(name='pretrain', config=pretrain, options={{'train_dataloader.batch_size': 4, 'train_dataloader.num_workers': 0}}),
+    dict(name='wrong', config=pretrain, options={{'train_dataloader.batch_size': 10**6}}),
+    dict(name='finetune', config='configs/demo/vit-tiny-p8_1xb64-coslr-5e_shapes.py',
+         env=dict(IMG2VEC_BACKBONE='{{pretrain}}/backbone.pth')),
+]
+"""
+    )
+    found = read_chain(str(chain))
+    lines = []
+    (problem,) = try_stages(found, Launch(), report=lines.append)
+    assert problem.startswith('stage wrong: ') and 'do not fill one batch' in problem
+    table, waiting = lines
+    assert table.startswith('[pretrain]') and 'one step' in table and 'learning rate' in table
+    assert waiting == '[finetune] not tried: it starts from pretrain'
+    assert not (tmp_path / 'work' / 'pretrain').exists()
 
 
 def test_a_chain_of_an_installed_package_runs_in_any_folder(tmp_path, monkeypatch):

@@ -44,3 +44,13 @@ def test_sample_that_does_not_fit_is_named_before_the_first_step(images, tmp_pat
     with pytest.raises(UserError, match=r'images are 64 x 64 .*img_size is \(32, 64\)'):
         runner.train()
     assert runner.iter == 0
+
+
+def test_a_warm_up_shorter_than_a_step_is_left_out(images, tmp_path):
+    """As train_cfg.max_epochs=1 makes it on few images; mmengine refuses schedules of no length."""
+    runner = build(images, tmp_path, 1)
+    warm_up = dict(type='LinearLR', start_factor=0.5, end=0.1, convert_to_iter_based=True)
+    after = dict(type='CosineAnnealingLR', begin=0.1, end=1, T_max=0.9, convert_to_iter_based=True)
+    runner.param_schedulers = [warm_up, after]
+    runner.train()
+    assert [type(scheduler).__name__ for scheduler in runner.param_schedulers] == ['CosineAnnealingLR']

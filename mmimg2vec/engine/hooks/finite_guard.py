@@ -197,7 +197,7 @@ class ReproduceHook(Hook):
         Raises:
             SystemExit: Always, with status 0.
         """
-        losses = {key: float(value) for key, value in (outputs or {}).items() if isinstance(value, Tensor)}
+        losses = {key: float(value.detach()) for key, value in (outputs or {}).items() if isinstance(value, Tensor)}
         print(f'step {runner.iter}: {losses}')
         print(f'images: {", ".join(image_paths(data_batch))}')
         print(self.report)
