@@ -7,7 +7,6 @@ import torch
 from contracts import TargetGeneratorContract, random_mask, random_token_mask
 from mmengine.runner.checkpoint import load_state_dict
 from mmpretrain.models.backbones import VisionTransformer
-from mmpretrain.models.heads import MAEPretrainHead
 from mmpretrain.models.necks import MAEPretrainDecoder
 from mmpretrain.registry import MODELS
 
@@ -131,8 +130,9 @@ def test_loss_and_gradients_are_mmpretrains(fused, norm_pix):
 def test_parts_are_mmpretrains():
     model = build()
     assert isinstance(model.neck, MAEPretrainDecoder)
-    assert type(model.target_generator.pixels) is MAEPretrainHead
     assert type(model.head.loss_module).__module__.startswith('mmpretrain.')
+    theirs = MODELS.build(HEAD).construct_target(images())
+    torch.testing.assert_close(model.target_generator(images())['tokens'], theirs, rtol=1e-5, atol=1e-6)
 
 
 def test_features_of_whole_images_are_the_plain_transformers():
@@ -226,21 +226,48 @@ class TestPixelTargets(TargetGeneratorContract):
         # Token 6 is the patch in row 1, column 2.
         patch = x[:, :, 16:32, 32:48].permute(0, 2, 3, 1).flatten(1)
         assert torch.equal(raw[:, 6], patch)
-        generator.pixels.norm_pix = True
+        generator.norm_pix = True
         mean, std = patch.mean(1, keepdim=True), patch.std(1, keepdim=True)
         torch.testing.assert_close(generator(x)['tokens'][:, 6], (patch - mean) / std)
 
-    def test_not_square(self):
-        generator = PixelTargetGenerator()
-        with pytest.raises(UserError, match=r'square patches, .* is \(8, 16\)'):
-            generator.connect((8, 16), 3, None, None)
+    def test_patches_that_are_not_square(self):
+        generator = PixelTargetGenerator(norm_pix=False)
+        generator.connect((8, 16), 3, None, None)
+        assert generator.describe((32, 64)).grid == (4, 4)
+        x = torch.randn(2, 3, 32, 64)
+        # Token 6 is the patch in row 1, column 2.
+        assert torch.equal(generator(x)['tokens'][:, 6], x[:, :, 8:16, 32:48].permute(0, 2, 3, 1).flatten(1))
+
+
+@pytest.mark.parametrize('fused', [True, False], ids=['MFF', 'MAE'])
+@pytest.mark.parametrize('img_size', [(32, 64), (64, 32)])
+def test_images_that_are_not_square(fused, img_size):
+    """The loss is the mean over masked patches of the squared difference to the patch cut by hand."""
+    changes = dict(backbone=dict(img_size=img_size), **({} if fused else dict(fusion=None)))
+    model = build(**changes).eval()
+    x = torch.randn(2, 3, *img_size, generator=torch.Generator().manual_seed(3))
+    mask = random_token_mask(2, 32, 24)
+    found = model(x, mode='loss', mask=mask)
+    columns = img_size[1] // 8
+    positions = mask.masked.nonzero()[:, 1].view(2, 24)
+    prediction = model.neck(model.encode(x, mask), mask, positions)
+    wanted = []
+    for sample in range(2):
+        for place, token in enumerate(positions[sample].tolist()):
+            row, column = divmod(token, columns)
+            patch = x[sample, :, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8].permute(1, 2, 0).flatten()
+            patch = (patch - patch.mean()) / (patch.var() + 1e-6).sqrt()
+            wanted.append((prediction[sample, place] - patch).square().mean())
+    (loss,) = (value for name, value in found.items() if 'loss' in name)
+    torch.testing.assert_close(loss, torch.stack(wanted).mean())
+    loss.backward()
+    assert not [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
 
 
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
         (dict(fusion=dict(blocks=(0, 2))), r'has to end with the last of the 4 blocks'),
-        (dict(backbone=dict(img_size=(32, 64))), r'square images, .* is \(32, 64\)'),
         (dict(head=dict(global_weight=1.0)), 'set head.global_weight=0'),
         (dict(data_preprocessor=dict(mean=[0.0], std=[1.0])), r'in_channels=3 and 1 values'),
         (dict(backbone=dict(arch='vit')), 'model.backbone cannot be built'),

@@ -8,6 +8,7 @@ from torch import nn
 from mmimg2vec import UserError
 from mmimg2vec.models import BackboneTargetGenerator
 from mmimg2vec.models.target_generators import normalize
+from mmimg2vec.models.teachers.network import build_teacher, read_features
 from mmimg2vec.models.utils import token_diversity
 
 RESNET = dict(type='mmpretrain.ResNet', depth=18, base_channels=8, stem_channels=8)
@@ -73,7 +74,8 @@ def test_features_are_the_backbones_in_its_own_normalization(tmp_path):
     expected = net(theirs)[-1]
     dense = result['tokens'].transpose(1, 2).unflatten(2, (4, 4))
     torch.testing.assert_close(dense[..., ::2, ::2], expected, rtol=1e-3, atol=1e-4)
-    torch.testing.assert_close(result['pooled'], result['tokens'].mean(1), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(result['pooled'], expected.mean(dim=(2, 3)), rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(result['pooled'], result['tokens'].mean(1), atol=1e-3)
     # Folding BatchNorm changes nothing but the time.
     plain = BackboneTargetGenerator(
         teacher,
@@ -88,6 +90,31 @@ def test_features_are_the_backbones_in_its_own_normalization(tmp_path):
     assert not any(isinstance(m, nn.BatchNorm2d) for m in generator.modules())
     torch.testing.assert_close(result['tokens'], unfolded, rtol=1e-3, atol=1e-4)
     assert plain.fingerprint == generator.fingerprint
+
+
+@pytest.mark.parametrize('side', [64, 96])
+@pytest.mark.parametrize('output_stride', [4, 8, 16, 32])
+def test_a_dilated_teachers_pooled_feature_is_the_undilated_ones(output_stride, side):
+    dilated, plain = (build_teacher(RESNET, seed=1, output_stride=stride) for stride in (output_stride, None))
+    images = torch.randn(2, 3, side, side)
+    with torch.no_grad():
+        found, wanted = read_features(dilated, images), read_features(plain, images)
+    assert found.grid == (side // output_stride,) * 2
+    torch.testing.assert_close(found.pooled, wanted.pooled, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    'teacher', [RESNET, dict(RESNET, depth=50), dict(type='mmimg2vec.TimmTeacher', model_name='resnet18')]
+)
+def test_a_random_teacher_has_all_residual_branches(teacher):
+    if 'Timm' in teacher['type']:
+        pytest.importorskip('timm')
+    network = build_teacher(teacher, seed=0)
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert len(norms) > 10 and all((norm.weight == 1).all() for norm in norms)
+    # What a library starts at zero and a checkpoint fills is left alone.
+    zeros = [m for m in build_teacher(teacher).modules() if isinstance(m, nn.BatchNorm2d) and not m.weight.any()]
+    assert len(zeros) == (0 if teacher['type'] == 'mmpretrain.ResNet' else 8)
 
 
 def test_vit_teacher_gives_patches_and_class_token():

@@ -39,7 +39,8 @@ class BackboneTargetGenerator(TargetGenerator):
     The last of the backbone's outputs is the target; an earlier stage is asked for with the backbone's own options
     (``num_stages=3, out_indices=(2,)`` of a ResNet). Three ways bring its map onto the student's grid: ``output_stride``
     (a ResNet's last stages dilated, exactly), ``input_size`` (the teacher sees the image at another size) and
-    ``resample``. The pooled feature is the class token where the teacher has one, else the mean of the map. What was
+    ``resample``. The pooled feature is the class token where the teacher has one, else the mean of
+    the map, of a dilated one at the positions that it has without dilation: exactly the undilated teacher's. What was
     worked out, normalization included, stands in the log when the model is built.
 
     Args:
@@ -63,7 +64,8 @@ class BackboneTargetGenerator(TargetGenerator):
         std: The teacher's own standard deviation, likewise.
         rgb_channels: Which of the student's channels are red, green and blue. None: the three there are, or a
             single one three times, or the first three of more (after the preprocessor's ``to_rgb``).
-        random_weights: Seed of a teacher with random weights; None (default) wants a checkpoint.
+        random_weights: Seed of a teacher with random weights; None (default) wants a checkpoint. Its residual branches
+            all count: norms that a library starts at zero (``zero_init_residual``, ``zero_init_last``) start at one.
         dtype: Type that the teacher runs in: ``'float32'``, ``'bfloat16'`` or ``'float16'``.
         fold_batchnorm: Fold BatchNorm into the convolutions before it (kept only where the features agree).
         compile: Compile the teacher (torch.compile), in place.

@@ -16,7 +16,8 @@ class Features(NamedTuple):
     Attributes:
         tokens: ``(B, L, C)`` in raster order, class and register tokens left out.
         grid: Rows and columns of the tokens.
-        pooled: ``(B, C)`` of the whole image: the class token where there is one, else the mean of the tokens.
+        pooled: ``(B, C)`` of the whole image: the class token where there is one, else the mean of the tokens; of a
+            dilated network, of those that it has without dilation.
     """
 
     tokens: Tensor
@@ -24,10 +25,16 @@ class Features(NamedTuple):
     pooled: Tensor
 
 
-def from_map(feature_map: Tensor) -> Features:
-    """Features of a map ``(B, C, h, w)``."""
-    tokens = map_to_tokens(feature_map)
-    return Features(tokens, tuple(feature_map.shape[-2:]), tokens.float().mean(dim=1))
+def from_map(feature_map: Tensor, dilation: int = 1) -> Features:
+    """Features of a map.
+
+    Args:
+        feature_map: ``(B, C, h, w)``.
+        dilation: Factor by which the map is denser than the network makes it without dilation. Every so many rows and
+            columns it holds exactly that network's map, of which the mean is taken.
+    """
+    undilated = feature_map[:, :, ::dilation, ::dilation]
+    return Features(map_to_tokens(feature_map), tuple(feature_map.shape[-2:]), undilated.float().mean(dim=(2, 3)))
 
 
 def from_tokens(

@@ -18,6 +18,7 @@ from mmimg2vec.registry import MODELS
 
 # The stem of a ResNet strides by so much; `describe` of the target generator notices where one does not.
 _STEM_STRIDE = 4
+_NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
 
 def build_teacher(cfg: dict[str, Any], seed: int | None = None, output_stride: int | None = None) -> nn.Module:
@@ -25,7 +26,8 @@ def build_teacher(cfg: dict[str, Any], seed: int | None = None, output_stride: i
 
     Args:
         cfg: Config of the backbone, without ``init_cfg``.
-        seed: Seed of weights that are meant to stay random; None where a checkpoint follows.
+        seed: Seed of weights that are meant to stay random, all residual branches included; None where a checkpoint
+            follows.
         output_stride: Stride that its last stages are dilated to reach.
 
     Raises:
@@ -44,14 +46,28 @@ def build_teacher(cfg: dict[str, Any], seed: int | None = None, output_stride: i
             raise UserError(
                 f'the teacher {cfg.get("type")!r} cannot be built: {error}; check target_generator.teacher'
             ) from error
-        if seed is not None and hasattr(teacher, 'init_weights'):
-            teacher.init_weights()
+        if seed is not None:
+            if hasattr(teacher, 'init_weights'):
+                teacher.init_weights()
+            _open_branches(teacher)
     if hasattr(teacher, 'out_type'):
         teacher.out_type = 'raw'  # all tokens, whatever the backbone gives by default
     if output_stride is not None:
         _dilate(teacher, output_stride)
     teacher.eval()  # on a line of its own: mmpretrain's backbones return None from it
     return teacher
+
+
+def _open_branches(teacher: nn.Module) -> None:
+    """Set norms whose weights are all zero to one.
+
+    mmpretrain's and timm's ResNets start the last norm of each residual branch at zero, so that training begins with
+    the shortcuts. A teacher that stays random would have no branches: another network than its name says.
+    """
+    for module in teacher.modules():
+        weight = getattr(module, 'weight', None)
+        if isinstance(module, _NORMS) and weight is not None and not weight.is_meta and not weight.any():
+            nn.init.ones_(weight)
 
 
 def read_features(teacher: nn.Module, images: Tensor) -> Features:
@@ -70,7 +86,7 @@ def read_features(teacher: nn.Module, images: Tensor) -> Features:
         return output
     output = output[-1] if isinstance(output, tuple | list) else output
     if output.ndim == 4:
-        return from_map(output)
+        return from_map(output, getattr(teacher, 'map_dilation', 1))
     stride = token_stride(teacher)
     if output.ndim != 3 or stride is None:
         raise UserError(
@@ -127,7 +143,7 @@ def _dilate(teacher: nn.Module, output_stride: int) -> None:
             'use target_generator.input_size or resample instead'
         )
     stages = [getattr(teacher, name) for name in names]
-    excess = _STEM_STRIDE * math.prod(stage_stride(stage) for stage in stages) / output_stride
+    excess = dilation = _STEM_STRIDE * math.prod(stage_stride(stage) for stage in stages) / output_stride
     first = len(stages)
     while excess > 1 and first > 0:
         first -= 1
@@ -144,3 +160,4 @@ def _dilate(teacher: nn.Module, output_stride: int) -> None:
             f'output_stride={output_stride}: the teacher cannot be dilated ({error}); use '
             'target_generator.input_size instead'
         ) from error
+    teacher.map_dilation = int(dilation)  # for the pooled feature, which is that of the network without dilation

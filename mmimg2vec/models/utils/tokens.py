@@ -156,7 +156,9 @@ def sincos_position_embedding(grid: tuple[int, int], dims: int, class_token: boo
         class_token: Whether the class token's position stands first.
 
     Returns:
-        ``(1, [1 +] rows * columns, dims)`` float32; for square grids the table of MAE.
+        ``(1, [1 +] rows * columns, dims)`` float32. The first half of the channels (sine, then cosine) tells the row,
+        the second the column, as in the official code of CAE v2. MAE's table has the two halves exchanged: the column
+        comes first. To a network that is trained from the start it is the same; a checkpoint brings its own table.
     """
     rows, columns = grid
     # mmpretrain's function runs through its grid column by column: with the sides swapped that is raster order.
