@@ -48,7 +48,7 @@ def check_dataset_config(
     return problems
 
 
-def datasets_in(dataset: Mapping, key: str) -> Iterator[tuple[Mapping, str]]:
+def datasets_in(dataset: Mapping, key: str) -> Iterator[tuple[Any, str]]:
     """The datasets inside wrappers, each with its place in the config."""
     if isinstance(dataset.get('dataset'), Mapping):
         yield from datasets_in(dataset['dataset'], f'{key}.dataset')

@@ -81,7 +81,8 @@ def look_through(folder: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -
     Returns:
         The images, sorted, and what was left out: ``'*.ENDING'`` or ``'hidden'`` -> number of files.
     """
-    found, left_out = [], Counter()
+    found: list[Path] = []
+    left_out: Counter[str] = Counter()
     for root, folders, names in os.walk(folder, followlinks=True):
         folders.sort()
         for name in names:

@@ -86,7 +86,7 @@ def apply_to(loaders: Mapping[str, Any], evaluators: Mapping[str, Any], copies: 
         for dataset, _ in datasets_in(loader['dataset'], f'{name}.dataset'):
             use_own_loader(dataset)
             path = _annotations(dataset)
-            if path in copies:
+            if path is not None and path in copies:
                 dataset['ann_file'] = copies[path]
         is_wrapped = str(loader['dataset'].get('type', '')).split('.')[-1] in ('SeededDataset', 'EvaluationDataset')
         if not name.startswith('train') and not is_wrapped:
@@ -96,8 +96,9 @@ def apply_to(loaders: Mapping[str, Any], evaluators: Mapping[str, Any], copies: 
                 'config_key': f'{name}.dataset',
             }
     for metric in (metric for part in evaluators.values() for metric in _metrics(part)):
-        if _scored_file(metric) in copies:
-            metric['ann_file'] = copies[_scored_file(metric)]
+        path = _scored_file(metric)
+        if path is not None and path in copies:
+            metric['ann_file'] = copies[path]
 
 
 def use_own_loader(dataset: Mapping[str, Any]) -> None:
@@ -132,7 +133,8 @@ def _coco_files(loaders: Mapping[str, Any], evaluators: Mapping[str, Any]) -> di
             continue  # nothing is scored: the file may have no annotations
         scores_masks = any('segm' in metric.get('metric', ()) for metric in metrics)
         for dataset, _ in datasets_in(loader['dataset'], name):
-            for path in {_annotations(dataset), *map(_scored_file, metrics)} - {None}:
+            paths = {_annotations(dataset), *map(_scored_file, metrics)}
+            for path in (path for path in paths if path is not None):
                 demands = files.setdefault(path, {'masks': False, 'scored': False, 'size_of': _size_of(dataset)})
                 demands['masks'] |= _loads_masks(dataset) or scores_masks
                 demands['scored'] |= not name.startswith('train')

@@ -57,7 +57,7 @@ def read_bytes(path: str, max_pixels: int | None = MAX_PIXELS, backend_args: dic
     if missing_end(data):
         raise UnreadableImage(path, 'cut short')
     size = None if max_pixels is None or path.endswith('.npy') else _stored_size(data)
-    if size is not None and size[0] * size[1] > max_pixels:
+    if size is not None and max_pixels is not None and size[0] * size[1] > max_pixels:
         raise UnreadableImage(
             path,
             f'{size[0]} x {size[1]} px are more than max_pixels={max_pixels}: make it smaller, or raise max_pixels',

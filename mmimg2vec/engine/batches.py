@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
+from typing import cast
+
 from mmengine.dist import get_world_size
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -27,9 +30,10 @@ def check_batches(model: nn.Module, dataloader: DataLoader) -> None:
     what = f'model.{name} normalizes over the batch and sees one value per image and channel'
     if size == 1:
         raise UserError(f'{what}: set train_dataloader.batch_size=2 or more')
-    if not dataloader.drop_last and len(dataloader.sampler) % size == 1:
+    count = len(cast(Sized, dataloader.sampler))
+    if not dataloader.drop_last and count % size == 1:
         raise UserError(
-            f'{what}, and the last batch of {len(dataloader.sampler)} images in batches of {size} is a single one: set '
+            f'{what}, and the last batch of {count} images in batches of {size} is a single one: set '
             f'train_dataloader.drop_last=True, or a batch_size other than {size}'
         )
 

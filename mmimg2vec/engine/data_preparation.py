@@ -53,7 +53,7 @@ def share_classes(runner: Runner, dataset: Any) -> None:
         runner: The runner, before its validation data are built.
         dataset: What it trains on.
     """
-    loader = getattr(runner, '_val_dataloader', None)
+    loader: Any = getattr(runner, '_val_dataloader', None)
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
     if classes and _has_dataset(loader) and str(loader['dataset'].get('type')).endswith('EvaluationDataset'):
         loader['dataset']['classes'] = classes
@@ -66,7 +66,9 @@ def count_text(runner: Runner) -> str:
         loop = getattr(runner, f'_{split}_loop', None)
         if isinstance(loop, BaseLoop):
             dataset = loop.dataloader.dataset
-            left_out = sum((getattr(base, 'left_out', Counter()) for base in base_datasets(dataset)), Counter())
+            left_out: Counter[str] = Counter()
+            for base in base_datasets(dataset):
+                left_out += getattr(base, 'left_out', Counter())
             parts.append(f'{split} {len(dataset)} images{left_out_text(left_out)}')
     return f'data: {" | ".join(parts)}'
 

@@ -59,7 +59,7 @@ def build_labeled_loaders(configs: Mapping[str, Any], key: str, seed: int | None
         UserError: A folder is missing or empty, or its classes are others.
     """
     bank = build_labeled_loader(configs[LOADERS[0]], f'{key}.{LOADERS[0]}', seed)
-    classes = bank.dataset.metainfo.get('classes')
+    classes = getattr(bank.dataset, 'metainfo', {}).get('classes')
     return [bank, build_labeled_loader(configs[LOADERS[1]], f'{key}.{LOADERS[1]}', seed, classes)]
 
 

@@ -111,9 +111,8 @@ def _mend_images(content: dict, path: Path, size_of: SizeOf) -> list[str]:
         if all(isinstance(image.get(key), int) and image[key] > 0 for key in ('height', 'width')):
             continue
         mended += 1
-        given = [_whole(image.get(key)) for key in ('height', 'width')]
-        if None in given:
-            given = size_of(image['file_name'])
+        height, width = (_whole(image.get(key)) for key in ('height', 'width'))
+        given = size_of(image['file_name']) if height is None or width is None else (height, width)
         if given is None:
             raise UserError(
                 f'{path}: image {image["id"]} ({image["file_name"]}) has no "height" and "width", and the file cannot be '

@@ -121,7 +121,7 @@ class Objects:
         if isinstance(segmentation, dict):
             annotation['bbox'] = rle_box_and_area(segmentation)[0]
         else:
-            x1, y1, x2, y2 = polygon_extent(usable_polygons(segmentation))
+            x1, y1, x2, y2 = polygon_extent(usable_polygons(segmentation or []))
             annotation['bbox'] = [x1, y1, x2 - x1, y2 - y1]
 
     def _area(self, annotation: dict) -> float:
@@ -130,7 +130,7 @@ class Objects:
             return float(annotation['bbox'][2] * annotation['bbox'][3])
         if isinstance(segmentation, dict):
             return rle_box_and_area(segmentation)[1]
-        return polygon_area(usable_polygons(segmentation))
+        return polygon_area(usable_polygons(segmentation or []))
 
     def _check_references(self) -> None:
         listed, used = set(self.categories), Counter(annotation['category_id'] for annotation in self.all)

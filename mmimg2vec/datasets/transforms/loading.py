@@ -71,9 +71,9 @@ class LoadImage(LoadImageFromFile):
                 "pipeline's LoadImage and in_channels of the backbone, or remove the file"
                 + ("; color_type='unchanged' keeps the channels of a file" if self.channels != 3 else '')
             )
-        given = (results.get('height'), results.get('width'))
-        if None not in given and given != img.shape[:2]:
-            raise UnreadableImage(path, size_problem(img.shape[:2], given))
+        height, width = results.get('height'), results.get('width')
+        if height is not None and width is not None and (height, width) != img.shape[:2]:
+            raise UnreadableImage(path, size_problem(img.shape[:2], (height, width)))
         results['img'] = self._scale(img, path)
         results['img_shape'] = results['ori_shape'] = img.shape[:2]
         return results
