@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Time a training step with and without what guards it, interleaved: non-finite updates, statistics, histories, signals.
+"""Time a training step with and without what guards it, interleaved: non-finite updates, statistics, signals.
 
 Example: ``python .dev_scripts/benchmark_guards.py --steps 15``. The figure to read is the median of the paired ratios.
 """

@@ -3,9 +3,9 @@
 
     python .dev_scripts/torture.py [--kills 50] [--rank-kills 10] [--only NAME ...] [--json FILE]
 
-Each trial starts ``tools/train.py`` on a few drawn images (a process of its own, real files, real signals), does the harm,
-starts the run again where that is the promise, and compares the final weights and moments, bit by bit, with those of a run
-that nothing happened to. The harm is a function of ``--seed``.
+Each trial starts ``tools/train.py`` on a few drawn images (a process of its own, real files, real signals), does the
+harm, starts the run again where that is the promise, and compares the final weights and moments, bit by bit, with those
+of a run that nothing happened to. The harm is a function of ``--seed``.
 """
 
 from __future__ import annotations

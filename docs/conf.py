@@ -79,7 +79,8 @@ def find_by_last_name(
     if len(objects) == 1:
         node['reftarget'] = objects[0]
         return domain.resolve_xref(env, node['refdoc'], app.builder, node['reftype'], objects[0], node, contnode)
-    # What is other projects' stays words; of ours a role in a text has to lead somewhere, a type in a signature need not.
+    # What is other projects' stays words; of ours a role in a text has to lead somewhere, a type in a signature need
+    # not.
     foreign = len(parts) > 1 and parts[0] != project and parts[0] in sys.modules
     return contnode if foreign or not isinstance(contnode, nodes.literal) else None
 

@@ -19,7 +19,7 @@ class UserError(RuntimeError):
 
 
 def printable(text: str) -> str:
-    """Text that every terminal and log file takes: bytes of a file name that are no UTF-8 are written in hexadecimal."""
+    """Text that every terminal and log file takes: bytes of a name that are no UTF-8 are written in hexadecimal."""
     return text.encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')
 
 

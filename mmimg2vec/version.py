@@ -2,7 +2,8 @@
 
 __version__ = '0.1.0'
 
-# import name -> (lowest version, first version that is not accepted); the versions in requirements/ are the tested ones.
+# import name -> (lowest version, first version that is not accepted); the versions in requirements/ are the tested
+# ones.
 WINDOWS = {
     'mmengine': ('0.10.4', '1.0.0'),
     'mmcv': ('2.1.0', '2.4.0'),

@@ -135,7 +135,7 @@ def _check_pipeline(cfg: ConfigDict, size: tuple[int, int]) -> list[str]:
 
 
 def check_decay(cfg: ConfigDict, model: nn.Module) -> list[str]:
-    """Whether weight decay reaches the matrices, convolutions, shares of a fusion and CAE v2's tokens, and nothing else."""
+    """Whether weight decay reaches matrices, convolutions, a fusion's shares and CAE v2's tokens, and nothing else."""
     decay = get(cfg, 'optim_wrapper.optimizer.weight_decay', 0.0)
     if not decay:
         return []

@@ -203,7 +203,8 @@ def _model(cfg: ConfigDict, name: ConfigName) -> dict[str, tuple[Any, Any]]:
         demo, arch = name.data == EMBEDDED_DATA, backbone.get('arch')
         facts['model.backbone.arch'] = (isinstance(arch, dict), True) if demo else (arch, ARCHITECTURES.get(name.size))
     if name.downstream:
-        # A probe that is more than a linear layer has a backbone that cannot be trained; CAE v2's has a bias of its own.
+        # A probe that is more than a linear layer has a backbone that cannot be trained; CAE v2's has a bias of its
+        # own.
         own = 'FrozenVisionTransformer' if 'attentive' in name.words else None
         own = 'RelativePositionVisionTransformer' if name.method == 'cae-v2' else own
         wanted = own or BACKBONES[name.kind]

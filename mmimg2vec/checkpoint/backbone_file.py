@@ -1,4 +1,4 @@
-"""What a ``backbone.pth`` says of itself: config, architecture, preprocessing; and as the backbone of any OpenMMLab config.
+"""What a ``backbone.pth`` says of itself: config, architecture, preprocessing; and as the backbone of any config.
 
 mmdetection, with the detector of a config of yours::
 
@@ -15,8 +15,8 @@ mmsegmentation, with a UPerNet of yours::
     cfg.model.neck = dict(type='Feature2Pyramid', embed_dim=width, rescales=[4, 2, 1, 0.5])
     cfg.model.decode_head.in_channels, cfg.model.auxiliary_head.in_channels = [width] * 4, width
 
-timm, after ``export_backbone.py backbone.pth vit.safetensors --to timm`` (here without this package; ``load_exported`` does
-the same)::
+timm, after ``export_backbone.py backbone.pth vit.safetensors --to timm`` (here without this package; ``load_exported``
+does the same)::
 
     kwargs = json.load(open('vit.safetensors.json'))['kwargs']
     model = timm.models.vision_transformer.VisionTransformer(**kwargs)
@@ -83,7 +83,7 @@ class Description:
 
     @property
     def preprocessing(self) -> dict[str, Any]:
-        """``mean`` and ``std`` of an image with values from 0 to 1, and the ``channel_order`` that is expected; or None."""
+        """``mean`` and ``std`` of an image with values from 0 to 1, and the expected ``channel_order``; or None."""
         scaled = [None if values is None else [round(x / 255, 6) for x in values] for values in (self.mean, self.std)]
         return {'mean': scaled[0], 'std': scaled[1], 'channel_order': 'RGB' if self.rgb else None}
 

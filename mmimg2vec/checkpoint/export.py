@@ -1,4 +1,4 @@
-"""A pre-trained backbone for use elsewhere, and one from elsewhere for use here; the features are compared each time."""
+"""A pre-trained backbone for use elsewhere, and one from elsewhere for use here; features are compared each time."""
 
 from __future__ import annotations
 

@@ -72,7 +72,8 @@ class FillReport:
 
         Raises:
             UserError: Something that should be filled is not; the checkpoint has more layers than the module,
-                LayerScale or register tokens that the module would leave out, or a tensor that should have a place and has none.
+                LayerScale or register tokens that the module would leave out, or a tensor that should have a place and
+                has none.
         """
         if self.missing:
             raise UserError(
@@ -92,8 +93,8 @@ class FillReport:
             )
         if self.registers:
             raise UserError(
-                f'{self.source} does not fit {self.where}: the file has register tokens ({few(self.registers)}) and the '
-                'model has no place for them, so its features would be others; name a checkpoint without registers'
+                f'{self.source} does not fit {self.where}: the file has register tokens ({few(self.registers)}) and '
+                'the model has no place for them, so its features would be others; name a checkpoint without registers'
             )
         if self.surplus:
             raise UserError(

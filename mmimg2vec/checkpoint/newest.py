@@ -30,8 +30,8 @@ def checksum_path(path: str | Path) -> Path:
 def newest_checkpoint(folder: str | Path, note: Callable[[str], None] = lambda line: None) -> Path | None:
     """Find the checkpoint of a folder that is furthest in training, and whole.
 
-    The pointer ``last_checkpoint`` is not asked: it may be missing, empty, older than the newest file, or name a file of
-    another folder, where this one was copied or moved.
+    The pointer ``last_checkpoint`` is not asked: it may be missing, empty, older than the newest file, or name a file
+    of another folder, where this one was copied or moved.
 
     Args:
         folder: Folder of a run.

@@ -43,8 +43,8 @@ def _nothing(*_: Any) -> None:
     """Stands for ``getattr``, by which a history names the functions of its statistics."""
 
 
-# Plain data that OpenMMLab's runs save beside tensors: numbers of numpy, and mmengine's log histories made of them. Both
-# names of numpy's module, before and since numpy 2, stand for the same functions.
+# Plain data that OpenMMLab's runs save beside tensors: numbers of numpy, and mmengine's log histories made of them.
+# Both names of numpy's module, before and since numpy 2, stand for the same functions.
 _NUMPY = [np.float64, np.float32, np.int64, np.int32, np.bool_, np.str_]
 _RECONSTRUCT, _SCALAR = np.ndarray(0).__reduce__()[0], np.float64(0).__reduce__()[0]
 _PLAIN_DATA: list[Any] = [

@@ -35,8 +35,8 @@ def load_verified(source: str, sha256: str, map_location: Any = 'cpu') -> Any:
 
     Args:
         source: A file, a URL or an object of a store.
-        sha256: In hexadecimal; its first eight digits or more are enough, as they stand in the file names of torchvision
-            and OpenMMLab.
+        sha256: In hexadecimal; its first eight digits or more are enough, as they stand in the file names of
+            torchvision and OpenMMLab.
         map_location: As for ``torch.load``.
 
     Raises:
@@ -92,8 +92,8 @@ def _fetch(filename: str) -> str:
         _download(filename, path)  # for ranks on other machines
     if digest and not _sha256(path).startswith(digest):
         raise UserError(
-            f'{path} is not the file that {filename} names: its SHA-256 is {_sha256(path)[: len(digest)]}; remove it, to '
-            'have it downloaded again, or download it yourself and name the local file'
+            f'{path} is not the file that {filename} names: its SHA-256 is {_sha256(path)[: len(digest)]}; remove it, '
+            'to have it downloaded again, or download it yourself and name the local file'
         )
     return path
 

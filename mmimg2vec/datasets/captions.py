@@ -56,8 +56,8 @@ class CaptionDataset(CustomDataset):
         unknown = [] if self.vocabulary is None else set(caption.split()) - self.vocabulary
         if unknown:
             raise DataError(
-                f'the caption of {name} in {path} has the word {min(unknown)!r}, which is not in the vocabulary: add it '
-                'to the vocabulary of dataset and text tower'
+                f'the caption of {name} in {path} has the word {min(unknown)!r}, which is not in the vocabulary: add '
+                'it to the vocabulary of dataset and text tower'
             )
 
 

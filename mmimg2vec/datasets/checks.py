@@ -85,8 +85,8 @@ def check_classes(datasets: Mapping[str, Any], heads: Mapping[str, int]) -> None
         (first, here), (second, there) = list(lists.items())[:2]
         number = next(i for i in range(len(first)) if first[i] != second[i])
         raise UserError(
-            f'the datasets of {here} and {there} name their classes differently (number {number} is {first[number]} and '
-            f'{second[number]}): give both the same metainfo.classes, or the same folders'
+            f'the datasets of {here} and {there} name their classes differently (number {number} is {first[number]} '
+            f'and {second[number]}): give both the same metainfo.classes, or the same folders'
         )
 
 
@@ -226,8 +226,8 @@ def _check_sizes(infos: list[dict], dataset: Any, where: str) -> list[str]:
             problem = size_problem(found, given)
             raise UserError(
                 f'{info["img_path"]} is {problem}{"; otherwise" if ":" in problem else ":"} the annotations '
-                f'({_place(dataset)}, in {where}) belong to other images, or these have been resized: restore the images '
-                'or convert the annotations'
+                f'({_place(dataset)}, in {where}) belong to other images, or these have been resized: restore the '
+                'images or convert the annotations'
             )
         turned += image_size(info['img_path'], turned=False) not in (None, image_size(info['img_path']))
     if turned == 0:

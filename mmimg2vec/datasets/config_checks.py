@@ -84,9 +84,9 @@ def _class_problems(dataset: Mapping, key: str, heads: Mapping[str, int], with_c
     classes = (dataset.get('metainfo') or {}).get('classes')
     if isinstance(classes, str) and not osp.isfile(classes):
         return [
-            f'{key}.metainfo.classes is the text {classes!r}, which would be read as {len(classes)} classes of a letter '
-            f"each: write a list, with its comma: classes=('{classes}',), or --cfg-options \"{key}.metainfo.classes="
-            f'[{classes}]"'
+            f'{key}.metainfo.classes is the text {classes!r}, which would be read as {len(classes)} classes of a '
+            f"letter each: write a list, with its comma: classes=('{classes}',), or --cfg-options "
+            f'"{key}.metainfo.classes=[{classes}]"'
         ]
     if not isinstance(classes, (list, tuple)):
         return []

@@ -95,8 +95,8 @@ def check_data_paths(dataset: Mapping, config_key: str) -> None:
         suffix = osp.splitext(str(dataset.get(key) or ''))[1].lower()
         if suffix in ('.pkl', '.pickle', '.yaml', '.yml') or (key == 'proposal_file' and dataset.get(key)):
             raise UserError(
-                f'{config_key}.{key}={dataset[key]}: annotations are read from JSON and text only, since a pickle can run '
-                'code: convert it' + (', or leave proposal_file out' if key == 'proposal_file' else '')
+                f'{config_key}.{key}={dataset[key]}: annotations are read from JSON and text only, since a pickle can '
+                'run code: convert it' + (', or leave proposal_file out' if key == 'proposal_file' else '')
             )
     if has_annotations:
         ann_file = _join(root, dataset['ann_file'])

@@ -1,4 +1,4 @@
-"""Which images of files and folders are meant, what their pictures are called, and what a folder dataset holds of them."""
+"""Which images of files and folders are meant, what their pictures are called, what a folder dataset holds of them."""
 
 from __future__ import annotations
 

@@ -39,8 +39,8 @@ def _line_problem(line: str, with_label: bool) -> str | None:
     if not name:
         how = 'has a tab where a space is expected' if '\t' in line else 'has no label'
         return (
-            f'{line!r} {how}: write "NAME LABEL" with one space and a number from 0, or set with_label=False for images '
-            'without labels'
+            f'{line!r} {how}: write "NAME LABEL" with one space and a number from 0, or set with_label=False for '
+            'images without labels'
         )
     if not label.isdigit():
         return f'the label {label!r} is no number from 0: write the index of the class'

@@ -36,8 +36,8 @@ def check_maps(infos: Sequence[dict], dataset: Any, where: str, opened: int) -> 
     classes = tuple(dataset.metainfo.get('classes') or ())
     if len(classes) > _MOST_CLASSES:
         raise UserError(
-            f'the dataset of {where} has {len(classes)} classes, and mmseg keeps eight bits of a map, 255 for ignored: at '
-            f'most {_MOST_CLASSES} classes can be told apart; join some'
+            f'the dataset of {where} has {len(classes)} classes, and mmseg keeps eight bits of a map, 255 for ignored: '
+            f'at most {_MOST_CLASSES} classes can be told apart; join some'
         )
     infos = [info for info in infos if osp.isfile(info.get('seg_map_path') or '')]
     # The first ones evenly spread, then the rest.

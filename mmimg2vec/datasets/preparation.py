@@ -158,8 +158,8 @@ def _compare_images(predicted: str, scored: str, files: Mapping[str, Mapping[str
     single = files[predicted]['images'] ^ files[scored]['images']
     if single:
         raise UserError(
-            f'the evaluator scores against {scored}, the dataset reads {predicted}, and {len(single)} images are in one of '
-            f'them only (first: id {sorted(single, key=str)[0]!r}): give both the same ann_file'
+            f'the evaluator scores against {scored}, the dataset reads {predicted}, and {len(single)} images are in '
+            f'one of them only (first: id {sorted(single, key=str)[0]!r}): give both the same ann_file'
         )
 
 

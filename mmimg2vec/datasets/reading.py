@@ -166,9 +166,9 @@ def depth_problem(paths: Iterable[str | Path], loader: Any) -> str | None:
     if not deep or top >= 1 << 14:
         return None
     return (
-        f'{deep[0]} and others hold 16-bit values of which the highest is {top}, and the upper eight bits that are read '
-        f'would keep {(top >> 8) + 1} gray levels: set value_range=(0, {(1 << top.bit_length()) - 1}), the range of the '
-        "data, in the pipeline's LoadImage"
+        f'{deep[0]} and others hold 16-bit values of which the highest is {top}, and the upper eight bits that are '
+        f'read would keep {(top >> 8) + 1} gray levels: set value_range=(0, {(1 << top.bit_length()) - 1}), the range '
+        "of the data, in the pipeline's LoadImage"
     )
 
 
@@ -277,8 +277,8 @@ def _read_bands(path: str, data: bytes, color_type: str, bands: int, channels: i
         except OSError:
             pass
         raise DataError(
-            f"{path} has {bands} bands: set channels={bands} and color_type='unchanged' in the pipeline's LoadImage and "
-            f'in_channels={bands} of the backbone'
+            f"{path} has {bands} bands: set channels={bands} and color_type='unchanged' in the pipeline's LoadImage "
+            f'and in_channels={bands} of the backbone'
         )
     import tifffile
 

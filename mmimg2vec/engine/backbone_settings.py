@@ -1,4 +1,4 @@
-"""What a downstream config takes from the file that its backbone starts from, so that one config serves many backbones."""
+"""What a downstream config takes from the file that its backbone starts from: one config serves many backbones."""
 
 from __future__ import annotations
 
@@ -76,8 +76,9 @@ def _whole(path: str, own: Mapping[str, int]) -> dict[str, Any]:
     architecture = read_backbone(path, num_heads=None if described else own['num_heads']).architecture
     if not described and architecture.embed_dims != own['embed_dims']:
         raise UserError(
-            f'{path} carries no config that tells the number of attention heads, and is {architecture.embed_dims} wide, '
-            f'not {own["embed_dims"]}: add --cfg-options model.backbone.arch=NAME with the name of its size (deit-small, ...)'
+            f'{path} carries no config that tells the number of attention heads, and is {architecture.embed_dims} '
+            f'wide, not {own["embed_dims"]}: add --cfg-options model.backbone.arch=NAME with the name of its size '
+            '(deit-small, ...)'
         )
     return {key: value for key, value in architecture.mmpretrain_kwargs().items() if key not in _OF_THE_TASK}
 

@@ -47,7 +47,7 @@ def prepare_check(cfg: Config) -> None:
 
 
 def prepare_reproduction(cfg: Config, file: str) -> None:
-    """Turn a config into one that makes the step of a ``nonfinite_iter_N.pth`` again; :class:`ReproduceHook` reports it.
+    """Turn a config into one that makes the step of a ``nonfinite_iter_N.pth`` again, for :class:`ReproduceHook`.
 
     Raises:
         UserError: There is no such file.

@@ -53,8 +53,8 @@ def begin_run(work_dir: str | Path, resume: bool, overwrite: bool = False) -> No
     if found and not overwrite:
         raise UserError(
             f'{work_dir} holds the results of another run ({", ".join(path.name for path in found[:3])}'
-            f'{", ..." if len(found) > 3 else ""}): go on with it by --resume, name another --work-dir, or begin anew with '
-            '--overwrite'
+            f'{", ..." if len(found) > 3 else ""}): go on with it by --resume, name another --work-dir, or begin anew '
+            'with --overwrite'
         )
     if found:
         aside = folder / time.strftime('overwritten_%Y%m%d_%H%M%S')

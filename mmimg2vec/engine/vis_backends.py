@@ -14,8 +14,8 @@ from mmimg2vec.registry import VISBACKENDS
 class TolerantVisBackend(LocalVisBackend):
     """mmengine's ``LocalVisBackend``, which goes on where the disk is full or gone.
 
-    What could not be written is counted and named in the log once per ``patience`` failures in a row; the run ends at the
-    checkpoints, which have a limit of their own. The project's choice.
+    What could not be written is counted and named in the log once per ``patience`` failures in a row; the run ends at
+    the checkpoints, which have a limit of their own. The project's choice.
 
     Args:
         patience: Failures in a row between two lines in the log.

@@ -1,4 +1,4 @@
-"""The scripts of ``tools/`` as modules. Their folder is not put on the path: test.py would hide the standard library's."""
+"""The scripts of ``tools/`` as modules; their folder is not on the path, where test.py would hide the library's."""
 
 import importlib.util
 from pathlib import Path

@@ -5,7 +5,7 @@ import json
 from mmimg2vec.chain.logs import curve, failure_reason, final_metrics, progress, read_scalars
 
 CONSOLE = """
-11/21 10:00:00 - mmengine - INFO - Epoch(train) [2][ 50/75]  lr: 1.0e-03  eta: 1 day, 0:01:36  time: 0.5  data_time: 0.01  loss: 0.8954  decode.loss_ce: 0.6
+11/21 10:00:00 - mmengine - INFO - Epoch(train) [2][ 50/75]  lr: 1e-03  eta: 1 day, 0:01:36  loss: 0.8954  loss_ce: 0.6
 11/21 10:00:01 - mmengine - INFO - Saving checkpoint at 2 epochs
 """
 

@@ -70,7 +70,8 @@ def test_annotations_without_a_class(folder, shapes, tmp_path):
 
 
 def test_missing_checkpoint(folder, shapes, monkeypatch, tmp_path):
-    text = f"_base_ = ['{CHAIN}']\nstages = [dict(name='detect', config=[s.config for s in _base_.stages if s.name == 'detect'][0])]\n"
+    config = "[s.config for s in _base_.stages if s.name == 'detect'][0]"
+    text = f"_base_ = ['{CHAIN}']\nstages = [dict(name='detect', config={config})]\n"
     (folder / 'chain.py').write_text(text + f"env = dict(IMG2VEC_SHAPES='{shapes}')\n")
     monkeypatch.setenv('IMG2VEC_BACKBONE', str(tmp_path / 'backbone.pth'))
     (line,) = check_chain(read_chain(str(folder / 'chain.py'), str(tmp_path / 'work')), Launch())
@@ -130,7 +131,8 @@ def test_configs_that_runs_leave_need_not_be_there(tmp_path):
     text = """
 stages = [
     dict(name='train', config='configs/demo/resnet-tiny_1xb256-knn_shapes.py'),
-    dict(name='measure', command='tools/analysis_tools/token_diversity.py images --teachers a={train}/a.py b=gone/b.py'),
+    dict(name='measure',
+         command='tools/analysis_tools/token_diversity.py images --teachers a={train}/a.py b=gone/b.py'),
 ]
 """
     (tmp_path / 'chain.py').write_text(text)

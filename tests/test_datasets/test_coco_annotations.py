@@ -20,8 +20,8 @@ def content(objects=20):
         categories=[dict(id=1, name='ball'), dict(id=2, name='key'), dict(id=3, name='star')],
         annotations=[
             dict(
-                id=100 + i, image_id=7 + i % 2, category_id=1 + i % 3, bbox=[30 + i % 20, 20, 20, 20], area=400, iscrowd=0,
-                segmentation=[square(30 + i % 20, 20, 20)],
+                id=100 + i, image_id=7 + i % 2, category_id=1 + i % 3, bbox=[30 + i % 20, 20, 20, 20], area=400,
+                iscrowd=0, segmentation=[square(30 + i % 20, 20, 20)],
             )
             for i in range(objects)
         ],
@@ -53,8 +53,8 @@ RLE = dict(size=[60, 80], counts=[0, 4800])
     (delete('bbox'), '20 objects without box, taken from the mask', 'bbox', [30, 20, 20, 20]),
     (lambda c: [a.update(id=i) for i, a in enumerate(c['annotations'])], '1 objects without id or of id 0', 'id', 20),
     (delete('id'), '20 objects without id', 'id', 1),
-    (change_all(segmentation=lambda a: [*a['segmentation'], [1, 2, 3, 4]]), '20 objects with parts that are no polygons',
-     'segmentation', [square(30, 20, 20)]),
+    (change_all(segmentation=lambda a: [*a['segmentation'], [1, 2, 3, 4]]),
+     '20 objects with parts that are no polygons', 'segmentation', [square(30, 20, 20)]),
 ])  # fmt: skip
 def test_what_follows_from_the_rest_is_mended(tmp_path, change, note, key, value):
     data, is_mended, notes = read(tmp_path, change)
@@ -95,7 +95,8 @@ def test_few_degenerate_objects_are_said(tmp_path):
     (change_all(segmentation=lambda a: [a['bbox']]), r'annotation 100: a box \(4 numbers\) in place of a polygon'),
     (change_all(segmentation=lambda a: [[*a['segmentation'][0], 1]]), 'a polygon of 9 numbers'),
     (change_all(segmentation=lambda a: a['segmentation'][0]), 'one list of numbers in place of a list of polygons'),
-    (change_all(segmentation=dict(size=[80, 60], counts='abc')), r'run lengths for 80 x 60 px, and the image has 60 x 80'),
+    (change_all(segmentation=dict(size=[80, 60], counts='abc')),
+     r'run lengths for 80 x 60 px, and the image has 60 x 80'),
     (change_all(segmentation=dict(size=[60, 80], counts=[1, 2])), 'do not add up to 60 x 80'),
     (change_all(segmentation=[[30, 20, 40, 30, 50, 40]]), '20 flat polygons'),
     (change_all(segmentation=[square(1, 1, 3)]), 'masks outside their box'),

@@ -51,8 +51,8 @@ def files_of(folder):
 # ---------------------------------------------------------------- scenes
 
 
-# Of scenes 0 to 5 of seed 7, at 96 px: brightness of nine fields, and the mean step between neighboring pixels of a row.
-# Drawn by this code; kept so that "the same Shapes" means the same images in every version.
+# Of scenes 0 to 5 of seed 7, at 96 px: brightness of nine fields, and the mean step between neighboring pixels of a
+# row. Drawn by this code; kept so that "the same Shapes" means the same images in every version.
 GOLDEN = [
     ([107.9, 87.5, 96.5, 101.1, 104.2, 101.4, 98.0, 97.4, 101.5], 10.82),
     ([139.3, 169.6, 171.8, 152.6, 154.4, 185.7, 193.0, 186.5, 168.5], 10.40),

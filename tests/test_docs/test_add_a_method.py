@@ -182,6 +182,7 @@ def test_its_part_keeps_the_contract(copy):
 
 
 def test_mim_finds_it(copy):
-    script = "import sys; sys.path.insert(0, '.dev_scripts'); from pathlib import Path; from model_index import model_index; "
+    script = "import sys; sys.path.insert(0, '.dev_scripts'); from pathlib import Path; "
+    script += 'from model_index import model_index; '
     output = run(copy, '-c', script + "print([m['Name'] for m in model_index(Path('.'))['Models']])")
     assert 'toy_vit-base-p16_8xb256-amp-coslr-300e_in1k' in output

@@ -49,7 +49,7 @@ def test_backbone_export(images, tmp_path):
 
 @pytest.mark.parametrize('averaged', [True, False])
 def test_backbone_export_beside_an_average(images, tmp_path, averaged, monkeypatch):
-    """The checkpoints of such a run hold averaged weights, and so does the backbone unless the raw ones are asked for."""
+    """Checkpoints of such a run hold averaged weights, and so does the backbone unless the raw ones are asked for."""
     hooks = [dict(type='mmimg2vec.BackboneExportHook', averaged=averaged), dict(type='EMAHook', momentum=0.5)]
     run, lines = toy.runner_of(images, tmp_path / 'run', 1, hooks), []
     monkeypatch.setattr(run.logger, 'info', lines.append)

@@ -38,7 +38,7 @@ def test_pretrained_entry_of_an_init_cfg():
     ('prefix', 'level'), [(None, 'backbone'), ('backbone.', 'backbone'), (None, 'model'), ('teacher.', 'model')]
 )
 def test_a_dino_file_starts_a_run_from_its_teacher(shapes, file, tmp_path, prefix, level, monkeypatch):
-    """mmengine loads what the hook found, though the file keeps it in a dict, and ``init_cfg`` is as before afterwards."""
+    """mmengine loads what the hook found, though the file keeps it in a dict; ``init_cfg`` is as before afterwards."""
     teacher = downstream.weights(file)
     student = {f'module.{name}': value + 1 for name, value in teacher.items()}
     torch.save({'model': {'student': student, 'teacher': teacher}}, file)

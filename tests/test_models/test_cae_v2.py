@@ -251,7 +251,7 @@ def test_visible_supervision_neither_runs_nor_trains_the_regressor(monkeypatch):
 
 @pytest.mark.parametrize('supervision', ['visible', 'masked', 'all'])
 def test_pictures_show_what_is_trained(supervision):
-    """Predictions at the compared patches, by what is trained: never by the regressor that visible patches leave out."""
+    """Predictions at the compared patches, by what is trained: never by the regressor that visible ones leave out."""
     model = build(head=dict(supervision=supervision)).eval()
     data = model.data_preprocessor(batch(masked=5))
     inputs, mask = data['inputs'], data['mask']

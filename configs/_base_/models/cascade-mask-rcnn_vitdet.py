@@ -1,7 +1,8 @@
 # Cascade Mask R-CNN on a plain ViT-B/16 (ViTDet, arXiv 2203.16527, section 4): as mask-rcnn_vitdet.py, with three box
-# heads of rising overlap and class-agnostic boxes. As in detectron2, which ViTDet was measured with, boxes have an L1 loss,
-# the losses of the stages are added up unweighted, and their gradients into the features are divided by the number of
-# stages. The project's choice, as mmdet has it: a mask head in each stage; detectron2 has one mask head for all.
+# heads of rising overlap and class-agnostic boxes. As in detectron2, which ViTDet was measured with, boxes have an L1
+# loss, the losses of the stages are added up unweighted, and their gradients into the features are divided by the
+# number of stages. The project's choice, as mmdet has it: a mask head in each stage; detectron2 has one mask head for
+# all.
 default_scope = 'mmdet'
 visualizer = dict(
     type='DetLocalVisualizer', vis_backends=[dict(type='mmimg2vec.TolerantVisBackend')], name='visualizer'

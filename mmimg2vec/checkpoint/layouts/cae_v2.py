@@ -1,8 +1,8 @@
 """Checkpoints of CAE v2's authors (Atten4Vis/CAE), and ours: whole models, or the encoder alone.
 
-Nothing is lost on the way, in either direction: what only one side has a use for (``regresser.norm``, ``rd_pos_embed``, the
-optimizer's state, names that nobody knows) is carried along, and the way back gives the same tensors under the same names
-in the same order.
+Nothing is lost on the way, in either direction: what only one side has a use for (``regresser.norm``, ``rd_pos_embed``,
+the optimizer's state, names that nobody knows) is carried along, and the way back gives the same tensors under the same
+names in the same order.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def convert_checkpoint(
 
     Returns:
         For ``'mmimg2vec'``: ``state_dict``, ``meta`` with the backbone's config (where the heads are known),
-        ``carried``. For ``'authors'``: ``model``, ``carried``. Where ``checkpoint`` is such a result itself: what it was made of, as it was.
+        ``carried``. For ``'authors'``: ``model``, ``carried``. Where ``checkpoint`` is such a result itself: what it
+        was made of, as it was.
 
     Raises:
         UserError: It is another model, cut short or has these names already, or ``part`` is not in it.
@@ -90,8 +91,8 @@ def convert_checkpoint(
         unused |= {k: v for k, v in content.items() if not isinstance(v, Tensor)}
     if strangers := _strangers(unused):
         print_log(
-            f'entries that CAE v2 does not know ({len(strangers)}) are carried along, and have no effect in the result: '
-            f'{", ".join(strangers[:5])}{", ..." if len(strangers) > 5 else ""}',
+            f'entries that CAE v2 does not know ({len(strangers)}) are carried along, and have no effect in the '
+            f'result: {", ".join(strangers[:5])}{", ..." if len(strangers) > 5 else ""}',
             logger='current',
             level=logging.WARNING,
         )

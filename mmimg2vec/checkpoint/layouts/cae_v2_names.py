@@ -55,7 +55,7 @@ OUR_QKV_BIAS = re.compile(r'backbone\.layers\.(\d+)\.attn\.qkv\.bias')
 
 
 def to_mmimg2vec(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Rename the authors' weights into those of ``mmimg2vec.CAEv2``; tensors that only change their name are not copied.
+    """Rename the authors' weights into those of ``mmimg2vec.CAEv2``; tensors that only change the name are not copied.
 
     Args:
         state: Name -> tensor of the authors' model, or of its encoder alone (``encoder.*``).
@@ -119,7 +119,7 @@ def to_authors(state: Mapping[str, Tensor], unused: Mapping[str, Tensor] | None 
 
 
 def unused_entries(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What the authors' code wants beside the weights of ``mmimg2vec.CAEv2``: a norm without use, and the fixed positions.
+    """What the authors' code wants beside the weights of ``mmimg2vec.CAEv2``: a norm without use, fixed positions.
 
     Raises:
         UserError: The token grid is not square, which their code does not know.

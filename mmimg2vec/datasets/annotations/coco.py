@@ -85,8 +85,8 @@ def _check_lists(content: Any, path: Path) -> None:
         value = content.get(key) if isinstance(content, dict) else None
         if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
             raise UserError(
-                f'{path} has no list "{key}": COCO has "images", "annotations" and "categories"; add it, or name another '
-                'ann_file'
+                f'{path} has no list "{key}": COCO has "images", "annotations" and "categories"; add it, or name '
+                'another ann_file'
             )
     for key in ('images', 'categories'):
         if not content[key]:
@@ -115,8 +115,8 @@ def _mend_images(content: dict, path: Path, size_of: SizeOf) -> list[str]:
         given = size_of(image['file_name']) if height is None or width is None else (height, width)
         if given is None:
             raise UserError(
-                f'{path}: image {image["id"]} ({image["file_name"]}) has no "height" and "width", and the file cannot be '
-                'read: add them, or mend the image'
+                f'{path}: image {image["id"]} ({image["file_name"]}) has no "height" and "width", and the file cannot '
+                'be read: add them, or mend the image'
             )
         image['height'], image['width'] = (int(number) for number in given)
     double = _double(image['id'] for image in content['images'])

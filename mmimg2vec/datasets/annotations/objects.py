@@ -141,9 +141,9 @@ class Objects:
         if len(lost) > _ACCEPTED * len(self.all):
             some = ', '.join(repr(number) for number in list(self.images)[:3])
             raise UserError(
-                f'{len(lost)} of {len(self.all)} annotations of {self.path} belong to images that it does not list (first: '
-                f'annotation {lost[0]["id"]}, image_id {lost[0]["image_id"]!r}; listed: {some} ...): correct image_id, '
-                'numbers as numbers, or add the images'
+                f'{len(lost)} of {len(self.all)} annotations of {self.path} belong to images that it does not list '
+                f'(first: annotation {lost[0]["id"]}, image_id {lost[0]["image_id"]!r}; listed: {some} ...): correct '
+                'image_id, numbers as numbers, or add the images'
             )
 
     def _strange_categories(self, strange: dict[Any, int], used: set) -> str:
@@ -172,9 +172,9 @@ class Objects:
         problem, ids = max(problems.items(), key=lambda item: len(item[1]))
         total = sum(len(found) for found in problems.values())
         raise UserError(
-            f'{total} of {len(self.all)} objects of {self.path} have no usable mask (annotation {ids[0]}: {problem}), and '
-            'the config trains or scores masks: add the masks, or take a config for boxes alone (without with_mask, '
-            'mask_head and the metric segm)'
+            f'{total} of {len(self.all)} objects of {self.path} have no usable mask (annotation {ids[0]}: {problem}), '
+            'and the config trains or scores masks: add the masks, or take a config for boxes alone (without '
+            'with_mask, mask_head and the metric segm)'
         )
 
     def _check_corners(self) -> None:
@@ -186,8 +186,8 @@ class Objects:
         boxes = [(a, self.images[a['image_id']]) for a in self.all if a['image_id'] in self.images]
         if boxes and all(max(a['bbox']) <= 1.5 for a, _ in boxes):
             raise UserError(
-                f'all boxes of {self.path} are between 0 and 1 (annotation {boxes[0][0]["id"]}: {boxes[0][0]["bbox"]}): '
-                'multiply them by width and height of their image; COCO has pixels'
+                f'all boxes of {self.path} are between 0 and 1 (annotation {boxes[0][0]["id"]}: '
+                f'{boxes[0][0]["bbox"]}): multiply them by width and height of their image; COCO has pixels'
             )
         out = [a for a, image in boxes if _reaches_out(a['bbox'], image)]
         if len(out) <= 0.1 * len(boxes):

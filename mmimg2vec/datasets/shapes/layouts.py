@@ -183,7 +183,8 @@ def write_shapes(
 ) -> dict:
     """Write the three layouts into ``out``; nothing is done where they are there already.
 
-    The files are written beside ``out`` and moved there when all are complete, so that ``out`` is either whole or absent.
+    The files are written beside ``out`` and moved there when all are complete, so that ``out`` is either whole or
+    absent.
 
     Args:
         out: The folder to be made.

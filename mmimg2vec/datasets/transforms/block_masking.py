@@ -76,8 +76,8 @@ def block_token_mask(
         if failed > _ATTEMPTS:
             raise DataError(
                 f'BlockTokenMask: blocks of {min_block} patches or more, height / width {aspect[0]:.3g} to '
-                f'{aspect[1]:.3g}, do not make {num_masked} of the {grid[0]} x {grid[1]} patches: lower min_block, widen '
-                'aspect or change mask_ratio'
+                f'{aspect[1]:.3g}, do not make {num_masked} of the {grid[0]} x {grid[1]} patches: lower min_block, '
+                'widen aspect or change mask_ratio'
             )
         block = draw_block(grid, (min_block, missing), aspect, rng)
         if block is None:
@@ -94,8 +94,8 @@ def block_token_mask(
 class BlockTokenMask(RandomTokenMask):
     """Adds a block-wise mask over the patches of the image, with the same count in every sample.
 
-    Keys as :class:`RandomTokenMask`. Source: CAE v2's official code (blocks of at least 16 patches, aspect 0.3 to 1 / 0.3;
-    see :func:`block_token_mask`).
+    Keys as :class:`RandomTokenMask`. Source: CAE v2's official code (blocks of at least 16 patches, aspect 0.3 to 1 /
+    0.3; see :func:`block_token_mask`).
 
     Args:
         patch_size: Side of a patch in pixels, or (height, width).

@@ -86,8 +86,8 @@ class LoadImage(LoadImageFromFile):
             return img.astype(np.float32)
         if img.dtype not in (np.uint8, np.float32):
             raise DataError(
-                f'{path} holds {img.dtype} values ({img.min()} to {img.max()}): set value_range=(LOWEST, HIGHEST) of the '
-                "data in the pipeline's LoadImage"
+                f'{path} holds {img.dtype} values ({img.min()} to {img.max()}): set value_range=(LOWEST, HIGHEST) of '
+                "the data in the pipeline's LoadImage"
             )
         return img
 

@@ -53,8 +53,8 @@ class RandomTokenMask(BaseTransform):
     def __init__(self, patch_size: int | tuple[int, int], mask_ratio: float = 0.75) -> None:
         if not 0 < mask_ratio < 1:
             raise DataError(
-                f'mask_ratio={mask_ratio} is out of range: set it between 0 and 1, both excluded (a count of patches as '
-                'a share: 98 / 196)'
+                f'mask_ratio={mask_ratio} is out of range: set it between 0 and 1, both excluded (a count of patches '
+                'as a share: 98 / 196)'
             )
         self.patch_size = (patch_size, patch_size) if isinstance(patch_size, int) else tuple(patch_size)
         self.mask_ratio = mask_ratio

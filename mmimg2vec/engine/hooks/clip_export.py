@@ -20,8 +20,8 @@ from mmimg2vec.utils.distributed import unwrapped
 class CLIPExportHook(Hook):
     """Writes ``WORK_DIR/clip.pth`` at the end of training, whole or not at all, in the layout of OpenAI's release.
 
-    It holds ``state_dict`` (``visual.*`` and the text half) and ``meta``, loads without executing code and is taken up by
-    ``mmimg2vec.CLIPTargetGenerator``.
+    It holds ``state_dict`` (``visual.*`` and the text half) and ``meta``, loads without executing code and is taken up
+    by ``mmimg2vec.CLIPTargetGenerator``.
 
     Args:
         filename: Name of the file in the run's folder.

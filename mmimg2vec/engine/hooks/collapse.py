@@ -17,8 +17,8 @@ class CollapseHook(Hook):
 
     Looked at are means over ``window`` steps of what the head logs anyway: ``target_diversity`` and
     ``prediction_diversity`` (1 - mean cosine of two tokens of an image; 0 where all are equal) and ``loss``. A target
-    without diversity is learned by predicting the same everywhere; a prediction without it has collapsed. Values are the
-    project's choice.
+    without diversity is learned by predicting the same everywhere; a prediction without it has collapsed. Values are
+    the project's choice.
 
     Args:
         min_diversity: Diversity below which tokens count as alike.

@@ -19,7 +19,7 @@ from mmimg2vec.visualization.features import draw_feature_pictures
 
 @HOOKS.register_module()
 class FeaturePictureHook(Hook):
-    """Shows inputs, masks, teacher features and predictions of fixed training images, every N epochs and after the last.
+    """Shows inputs, masks, teacher features and predictions of fixed images, every N epochs and after the last.
 
     The pictures go through mmengine's visualizer under the name ``features``: into ``vis_data/vis_image`` of the run's
     folder, TensorBoard or W&B, whichever backends the config names. Images, crops and masks stay the same throughout.

@@ -26,13 +26,14 @@ class FiniteGuardHook(Hook):
     """Names the batches whose gradients are not finite, and ends a run that does nothing else.
 
     ``mmimg2vec.AutocastOptimWrapper`` leaves such an update out, on all processes alike; this hook restores the running
-    statistics of BatchNorm that the batch has spoiled, counts (``train/skipped_updates``), and appends a line per update
-    and process to ``WORK_DIR/skipped_updates.jsonl``: step, process, loss, paths of the images. After ``max_in_a_row``
-    such updates one after the other the run ends; its last checkpoint is from before, and ``nonfinite_iter_N.pth`` in the
-    run's folder holds what reproduces the step (``tools/train.py CONFIG --reproduce FILE``).
+    statistics of BatchNorm that the batch has spoiled, counts (``train/skipped_updates``), and appends a line per
+    update and process to ``WORK_DIR/skipped_updates.jsonl``: step, process, loss, paths of the images. After
+    ``max_in_a_row`` such updates one after the other the run ends; its last checkpoint is from before, and
+    ``nonfinite_iter_N.pth`` in the run's folder holds what reproduces the step (``tools/train.py CONFIG --reproduce
+    FILE``).
 
-    Nothing waits for the device in a step: flags are read from it every ``interval`` steps. On the CPU, where that costs
-    nothing, they are read at once. The project's choice.
+    Nothing waits for the device in a step: flags are read from it every ``interval`` steps. On the CPU, where that
+    costs nothing, they are read at once. The project's choice.
 
     Args:
         max_in_a_row: How many updates may be left out one after the other.
@@ -109,8 +110,8 @@ class FiniteGuardHook(Hook):
             record = {'iter': iteration, 'process': get_rank(), 'loss': repr(loss.item()), 'images': paths}
             append_json_line(osp.join(runner.work_dir, self.filename), record)
             runner.logger.warning(
-                f'step {iteration}: loss or gradients are not finite, the update is left out ({self.total} so far; images: '
-                f'{osp.join(runner.work_dir, self.filename)})'
+                f'step {iteration}: loss or gradients are not finite, the update is left out ({self.total} so far; '
+                f'images: {osp.join(runner.work_dir, self.filename)})'
             )
             runner.message_hub.update_info('skipped_updates', self.total)
             runner.message_hub.update_scalar('train/skipped_updates', self.total)
@@ -124,9 +125,9 @@ class FiniteGuardHook(Hook):
         if is_main_process():
             runner.save_checkpoint(runner.work_dir, name, meta=dict(epoch=runner.epoch, iter=runner.iter))
         raise UserError(
-            f'{self.in_a_row} updates in a row, up to step {runner.iter}, were left out because loss or gradients are not '
-            f'finite: lower optim_wrapper.optimizer.lr, or look at the images in {self.filename}. The checkpoints in '
-            f'{runner.work_dir} are from before; the step again: python tools/train.py CONFIG --reproduce '
+            f'{self.in_a_row} updates in a row, up to step {runner.iter}, were left out because loss or gradients are '
+            f'not finite: lower optim_wrapper.optimizer.lr, or look at the images in {self.filename}. The checkpoints '
+            f'in {runner.work_dir} are from before; the step again: python tools/train.py CONFIG --reproduce '
             f'{osp.join(runner.work_dir, name)}'
         )
 

@@ -25,14 +25,15 @@ from mmimg2vec.utils.distributed import on_main_process, unwrapped
 class InitCoverageHook(Hook):
     """Reports what the ``init_cfg`` of the backbone fills; less than the whole backbone ends the run before it starts.
 
-    Before the model is initialized it fills the module as every other door does (:func:`mmimg2vec.checkpoint.fill.fill`),
-    and has mmengine take the same tensors: from under the prefix that was found where ``init_cfg`` names none, or its
-    end (``'backbone.'`` for DINO's ``teacher.backbone.``), and out of layers such as ``model``. Before the first step
-    it compares the values: a list in ``init_cfg``, or an ``init_weights`` that runs later, may have drawn some of them
-    anew. Names that pre-training cannot have (the module's attribute ``new_parameters``, such as the relative
-    position tables of ``mmimg2vec.ViTDet``, and ``allow_missing``) may be missing and are named. ``load_from`` is
-    measured, and taken up, likewise. A run that goes on from its own checkpoint needs the file of its ``init_cfg`` no
-    more, which is not read then; one whose parameters FSDP has sharded is not checked.
+    Before the model is initialized it fills the module as every other door does
+    (:func:`mmimg2vec.checkpoint.fill.fill`), and has mmengine take the same tensors: from under the prefix that was
+    found where ``init_cfg`` names none, or its end (``'backbone.'`` for DINO's ``teacher.backbone.``), and out of
+    layers such as ``model``. Before the first step it compares the values: a list in ``init_cfg``, or an
+    ``init_weights`` that runs later, may have drawn some of them anew. Names that pre-training cannot have (the
+    module's attribute ``new_parameters``, such as the relative position tables of ``mmimg2vec.ViTDet``, and
+    ``allow_missing``) may be missing and are named. ``load_from`` is measured, and taken up, likewise. A run that goes
+    on from its own checkpoint needs the file of its ``init_cfg`` no more, which is not read then; one whose parameters
+    FSDP has sharded is not checked.
 
     Works in mmpretrain, mmdet and mmseg, the module being that of ``model.init_cfg`` or, where that has none, of the
     model's own ``init_cfg`` (mmpretrain's ``pretrained=``). Checks are the project's choice.

@@ -27,9 +27,9 @@ MARKER = 'MMIMG2VEC_PREEMPTED'
 class PreemptionHook(Hook):
     """Ends a run on SIGTERM or SIGUSR1 (Slurm, Kubernetes) with a checkpoint of the next step and exit status 75.
 
-    One process that gets the signal is enough: the processes exchange a flag with each step, beside the step (over gloo,
-    on the CPU), and read it a step later, so that all stop after the same one. In a validation, where nothing has changed
-    since the last checkpoint, none is written. Ctrl-C stays what it is. The project's choice.
+    One process that gets the signal is enough: the processes exchange a flag with each step, beside the step (over
+    gloo, on the CPU), and read it a step later, so that all stop after the same one. In a validation, where nothing has
+    changed since the last checkpoint, none is written. Ctrl-C stays what it is. The project's choice.
 
     Args:
         signals: Names of the signals.

@@ -16,9 +16,9 @@ from mmimg2vec.utils.distributed import on_main_process
 class RunFolderHook(Hook):
     """Refuses a folder that another run uses or has left results in, and finds where a resumed run goes on.
 
-    See :func:`mmimg2vec.engine.run_folder.begin_run`; ``tools/train.py`` has asked already, this is for other starts, such
-    as ``mim train``. For where to go on mmengine takes the word of ``last_checkpoint``; here the newest checkpoint of the
-    folder that is whole is taken, see :func:`mmimg2vec.checkpoint.newest.newest_checkpoint`.
+    See :func:`mmimg2vec.engine.run_folder.begin_run`; ``tools/train.py`` has asked already, this is for other starts,
+    such as ``mim train``. For where to go on mmengine takes the word of ``last_checkpoint``; here the newest checkpoint
+    of the folder that is whole is taken, see :func:`mmimg2vec.checkpoint.newest.newest_checkpoint`.
 
     Args:
         overwrite: Set the results of another run aside.
@@ -33,8 +33,8 @@ class RunFolderHook(Hook):
         """Claim the folder on the main process, and find the checkpoint.
 
         Raises:
-            UserError: It is in use, holds other results, or cannot be written, or none of its checkpoints is whole; on all
-                processes.
+            UserError: It is in use, holds other results, or cannot be written, or none of its checkpoints is whole; on
+                all processes.
         """
         if isinstance(runner._train_loop, (dict, type(None))):
             return  # a test

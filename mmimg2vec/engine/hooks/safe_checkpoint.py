@@ -1,4 +1,4 @@
-"""Checkpoints that load without executing code, survive a run killed at any moment, and are written inside epochs too."""
+"""Checkpoints that load without executing code, survive a killed run, and are written inside epochs too."""
 
 from __future__ import annotations
 
@@ -34,13 +34,15 @@ class SafeCheckpointHook(CheckpointHook):
     To be used in its place: ``default_hooks=dict(checkpoint=dict(type='mmimg2vec.SafeCheckpointHook', ...))``. The log
     histories are rebuilt when a checkpoint is loaded, so that a resumed run goes on with them.
 
-    - A checkpoint in a local folder is written beside, brought to the disk, moved to its name, gets its SHA-256 beside it,
-      is named in ``last_checkpoint``, and only then is the oldest removed. ``save_best`` files are written as mmengine does.
-    - Inside an epoch, ``iter_N.pth`` is written every ``minutes`` or ``steps``; the newest one is kept. The loops of this
-      project (``mmimg2vec.CheckedTrainLoop``) enter the epoch where it was left.
+    - A checkpoint in a local folder is written beside, brought to the disk, moved to its name, gets its SHA-256 beside
+      it, is named in ``last_checkpoint``, and only then is the oldest removed. ``save_best`` files are written as
+      mmengine does.
+    - Inside an epoch, ``iter_N.pth`` is written every ``minutes`` or ``steps``; the newest one is kept. The loops of
+      this project (``mmimg2vec.CheckedTrainLoop``) enter the epoch where it was left.
     - Where gradients are being accumulated a checkpoint waits for the step that applies them: it does not hold them.
     - Weights that are not finite are never written: the run ends, and the checkpoints before stay.
-    - A checkpoint that cannot be written (a full disk) is reported and training goes on, ``max_failures`` times in a row.
+    - A checkpoint that cannot be written (a full disk) is reported and training goes on, ``max_failures`` times in a
+      row.
 
     Args:
         minutes: Most minutes of training between two checkpoints; None: no such limit. Not with sharded models.
@@ -94,7 +96,8 @@ class SafeCheckpointHook(CheckpointHook):
             )
         if free < count * size:
             runner.logger.warning(
-                f'{self.out_dir} has {free / 2**20:.0f} MiB free; {count} checkpoints take about {count * size / 2**20:.0f}'
+                f'{self.out_dir} has {free / 2**20:.0f} MiB free; {count} checkpoints take about '
+                f'{count * size / 2**20:.0f}'
             )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -228,8 +231,8 @@ class SafeCheckpointHook(CheckpointHook):
         reason = ' '.join(str(error).split())
         if self.failures >= self.max_failures:
             raise UserError(
-                f'{self.last_ckpt} cannot be written ({reason}), {self.failures} checkpoints in a row: make room and go on '
-                'with --resume from the last one that was'
+                f'{self.last_ckpt} cannot be written ({reason}), {self.failures} checkpoints in a row: make room and '
+                'go on with --resume from the last one that was'
             ) from error
         runner.logger.error(
             f'{self.last_ckpt} cannot be written ({reason}): training goes on ({self.failures} of {self.max_failures} '

@@ -31,14 +31,16 @@ class AutocastOptimWrapper(OptimWrapper):
         float32_outputs: Names of submodules whose outputs leave them in float32, such as ``('neck', 'rpn_head')`` of a
             detector: mmdet makes anchors in the precision of the RPN's outputs, where bfloat16 rounds positions
             beyond 512 px to 4 px, and mmcv's RoIAlign and nms take no bfloat16.
-        skip_nonfinite: Leave out an update whose gradients are not finite, on all processes alike: DDP has averaged them,
-            so one bad batch shows in the gradients of all. False updates with whatever is there.
+        skip_nonfinite: Leave out an update whose gradients are not finite, on all processes alike: DDP has averaged
+            them, so one bad batch shows in the gradients of all. False updates with whatever is there.
         kwargs: Arguments of ``mmengine.optim.OptimWrapper``: ``optimizer``, ``accumulative_counts``, ``clip_grad``.
 
     Attributes:
-        grad_norm: Norm of the gradients of the update that was just made, before clipping; on the device. None in steps that
-            only accumulate, and where nothing asks for it (``measure_grad_norm``, ``clip_grad`` and ``skip_nonfinite`` do).
-        finite: Whether that norm is finite, which is whether the parameters were updated; bool on the device, else None.
+        grad_norm: Norm of the gradients of the update that was just made, before clipping; on the device. None in steps
+            that only accumulate, and where nothing asks for it (``measure_grad_norm``, ``clip_grad`` and
+            ``skip_nonfinite`` do).
+        finite: Whether that norm is finite, which is whether the parameters were updated; bool on the device, else
+            None.
         measure_grad_norm: Whether to compute the norm in any case (``mmimg2vec.GradNormHook`` logs it).
 
     Raises:

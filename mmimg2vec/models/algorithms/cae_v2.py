@@ -27,8 +27,8 @@ class CAEv2(MaskedImageModel):
 
     Where the head compares visible patches only, the regressor of masked ones is neither run nor trained.
 
-    Initialization is the official code's: patch embedding, class token and mask token are normal with deviation 0.02, cut
-    at one deviation (0.0108 is left of it), the bias of the patch embedding zero, linear layers Xavier.
+    Initialization is the official code's: patch embedding, class token and mask token are normal with deviation 0.02,
+    cut at one deviation (0.0108 is left of it), the bias of the patch embedding zero, linear layers Xavier.
 
     Args:
         **kwargs: As :class:`MaskedImageModel`; the neck is a ``mmimg2vec.LatentRegressor``, the head a
@@ -77,6 +77,6 @@ def _refuse_other_names(state: dict[str, Any], prefix: str) -> None:
     refuse_first_cae(names)
     if 'encoder.cls_token' in names:
         raise UserError(
-            "this is a checkpoint in the names of CAE v2's authors: convert it with tools/model_converters/cae_v2.py IN "
-            'OUT --to mmimg2vec, and name OUT'
+            "this is a checkpoint in the names of CAE v2's authors: convert it with tools/model_converters/cae_v2.py "
+            'IN OUT --to mmimg2vec, and name OUT'
         )

@@ -40,8 +40,8 @@ class CLIP(BaseModel):
         text_encoder: Config of a ``mmimg2vec.CLIPTextTower`` without ``out_channels``, which is the image tower's.
         classes: Names of the classes that ``predict`` tells apart, in the order of the labels.
         templates: Texts with ``{}`` in place of the name; a class is the mean of its texts' features (section 3.1.4).
-        data_preprocessor: Config; ``mmimg2vec.MaskedImagePreprocessor`` by default. Its mean and std are CLIP's own where
-            the tower is to be loaded as CLIP.
+        data_preprocessor: Config; ``mmimg2vec.MaskedImagePreprocessor`` by default. Its mean and std are CLIP's own
+            where the tower is to be loaded as CLIP.
 
     Raises:
         UserError: A template has no place for the name, or classes come without one.
@@ -77,7 +77,8 @@ class CLIP(BaseModel):
         Args:
             inputs: Images ``(B, C, H, W)``, normalized.
             data_samples: With ``caption`` for ``'loss'``.
-            mode: ``'loss'``, ``'predict'`` (class scores in the data samples) or ``'tensor'`` (as :meth:`extract_feat`).
+            mode: ``'loss'``, ``'predict'`` (class scores in the data samples) or ``'tensor'`` (as
+                :meth:`extract_feat`).
         """
         if mode == 'loss':
             return self.loss(inputs, data_samples)

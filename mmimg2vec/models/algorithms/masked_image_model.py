@@ -207,8 +207,9 @@ class MaskedImageModel(BaseSelfSupervisor):
         # mmengine goes on with a warning where a checkpoint has other names: from random weights.
         if not any(name.startswith(f'{prefix}backbone.') for name in state_dict):
             raise UserError(
-                f'the checkpoint holds nothing of this model (no backbone., but e.g. {min(state_dict, default="nothing")})'
-                ': name one of this method, or start the backbone alone by model.backbone.init_cfg'
+                'the checkpoint holds nothing of this model (no backbone., but e.g. '
+                f'{min(state_dict, default="nothing")}): name one of this method, or start the backbone alone by '
+                'model.backbone.init_cfg'
             )
         super()._load_from_state_dict(state_dict, prefix, *args)
 
@@ -230,8 +231,9 @@ class MaskedImageModel(BaseSelfSupervisor):
         layout = generator.describe(backbone.img_size)
         if tuple(layout.grid) != backbone.grid:
             raise UserError(
-                f'{type(generator).__name__} gives {layout.grid[0]} x {layout.grid[1]} target tokens and the student has '
-                f'{backbone.grid[0]} x {backbone.grid[1]} patches: it has to bring its tokens onto the grid of the student'
+                f'{type(generator).__name__} gives {layout.grid[0]} x {layout.grid[1]} target tokens and the student '
+                f'has {backbone.grid[0]} x {backbone.grid[1]} patches: it has to bring its tokens onto the grid of the '
+                'student'
             )
         return layout
 
@@ -262,8 +264,8 @@ def check_target(target: dict[str, Tensor], mask: TokenMask) -> None:
     count = target['tokens'].shape[1]
     if count != mask.num_tokens:
         raise UserError(
-            f'the target has {count} tokens per image and the mask {mask.num_tokens} patches: the target generator has to '
-            "bring its tokens onto the student's grid"
+            f'the target has {count} tokens per image and the mask {mask.num_tokens} patches: the target generator has '
+            "to bring its tokens onto the student's grid"
         )
 
 

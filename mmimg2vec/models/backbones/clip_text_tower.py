@@ -103,7 +103,8 @@ class CLIPTextTower(BaseModule):
             unknown = [word for word in words if word not in self.ids]
             if unknown:
                 raise UserError(
-                    f'{text!r} has the word {unknown[0]!r}, which is not in the vocabulary of model.text_encoder: add it'
+                    f'{text!r} has the word {unknown[0]!r}, which is not in the vocabulary of model.text_encoder: '
+                    'add it'
                 )
             if len(words) + 2 > self.context_length:
                 raise UserError(

@@ -34,7 +34,8 @@ class MaskedVisionTransformer(VisionTransformer):
             ``patch_size``, ``in_channels``, ``drop_path_rate``, ``layer_scale_init_value``, ``init_cfg``, ...
 
     Raises:
-        UserError: An argument that the parent refuses; the image does not divide into patches; a checkpoint of ``init_cfg`` does not fill the network.
+        UserError: An argument that the parent refuses; the image does not divide into patches; a checkpoint of
+            ``init_cfg`` does not fill the network.
     """
 
     def __init__(

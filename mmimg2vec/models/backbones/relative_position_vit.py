@@ -16,12 +16,13 @@ from mmimg2vec.registry import MODELS
 class RelativePositionVisionTransformer(VisionTransformer):
     """``mmpretrain.VisionTransformer`` for fine-tuning, with a learned relative position bias in every block.
 
-    The tables are new and start at zero: with them at zero it is the parent's function. All other names are the parent's,
-    so that a pre-trained ``backbone.`` loads through ``init_cfg``. The final norm of a checkpoint, ``ln1``, becomes the
-    norm after the mean, ``ln2``, where the network has that one alone (``out_type='avg_featmap', final_norm=False``).
+    The tables are new and start at zero: with them at zero it is the parent's function. All other names are the
+    parent's, so that a pre-trained ``backbone.`` loads through ``init_cfg``. The final norm of a checkpoint, ``ln1``,
+    becomes the norm after the mean, ``ln2``, where the network has that one alone (``out_type='avg_featmap',
+    final_norm=False``).
 
-    Source: fine-tuning in the official code of CAE v2 (arXiv 2211.09799), whose bias is BEiT's (arXiv 2106.08254). Images
-    of another size than ``img_size`` get interpolated tables: the project's choice.
+    Source: fine-tuning in the official code of CAE v2 (arXiv 2211.09799), whose bias is BEiT's (arXiv 2106.08254).
+    Images of another size than ``img_size`` get interpolated tables: the project's choice.
 
     Args:
         fixed_positions: Whether the position embedding stays as it is, as in the official code.

@@ -11,9 +11,10 @@ class QueryValueBiasLinear(nn.Linear):
     """The Linear that makes queries, keys and values, without a bias of the keys (BEiT, arXiv 2106.08254; CAE v2).
 
     A bias of the keys adds the same number to all scores of a query, which the softmax takes out again, so that its
-    true gradient is zero; rounding leaves a little, which Adam would blow up to full steps. The state is that of a plain
-    ``qkv`` Linear, so that it loads into any vision transformer: the keys' third of ``bias`` is zero, and stays zero,
-    because the forward pass multiplies it by zero. (A hook on the gradient would be lost in copies and under FSDP.)
+    true gradient is zero; rounding leaves a little, which Adam would blow up to full steps. The state is that of a
+    plain ``qkv`` Linear, so that it loads into any vision transformer: the keys' third of ``bias`` is zero, and stays
+    zero, because the forward pass multiplies it by zero. (A hook on the gradient would be lost in copies and under
+    FSDP.)
 
     Args:
         dims: Width of the tokens.

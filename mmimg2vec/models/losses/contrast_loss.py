@@ -11,9 +11,9 @@ def image_text_contrast(image: Tensor, text: Tensor, same: Tensor, scale: Tensor
 
     .. math:: -\frac{1}{2 B} \sum_{i, j} P_{ij} (\log \mathrm{softmax}_j s_{ij} + \log \mathrm{softmax}_j s_{ji})
 
-    with :math:`s_{ij}` the scaled cosine of image i and text j, and :math:`P_{ij}` one over the number of captions equal
-    to the i-th where the j-th is one of them, else 0. CLIP's identity matrix would call a caption wrong for an image
-    that it describes; where all captions differ, P is that matrix (the project's choice).
+    with :math:`s_{ij}` the scaled cosine of image i and text j, and :math:`P_{ij}` one over the number of captions
+    equal to the i-th where the j-th is one of them, else 0. CLIP's identity matrix would call a caption wrong for an
+    image that it describes; where all captions differ, P is that matrix (the project's choice).
 
     Args:
         image: ``(B, C)`` features of the images.

@@ -21,9 +21,9 @@ class AttentivePooling(BaseModule):
         tokens (B, 1 + L, C) ─► keys, values ─┐
         query_token (1, 1, C) ────────────────┴─► attention (B, 1, C) ─► bn (B, C) ─► linear classifier (the head)
 
-    Source: attentive probing of the first CAE (arXiv 2202.03026) as its official code computes it, the class token among
-    the keys. CAE v2's authors released none, so taking it over is the project's choice; so is the query's first value
-    (the official code's zero gives the weights of queries and keys no gradient in the first step).
+    Source: attentive probing of the first CAE (arXiv 2202.03026) as its official code computes it, the class token
+    among the keys. CAE v2's authors released none, so taking it over is the project's choice; so is the query's first
+    value (the official code's zero gives the weights of queries and keys no gradient in the first step).
 
     Args:
         in_channels: Width of the tokens.

@@ -26,7 +26,8 @@ def draw_embedding(tensor: Tensor) -> None:
 class RegressorBlock(CrossAttention):
     """Cross-attention and MLP on the masked tokens, as CAE v2's official code has them.
 
-    The residual around the MLP starts from the *normalized* tokens, and the masked tokens are among the keys and values.
+    The residual around the MLP starts from the *normalized* tokens, and the masked tokens are among the keys and
+    values.
 
     Args:
         dims: Width of the tokens.

@@ -37,11 +37,11 @@ class BackboneTargetGenerator(TargetGenerator):
                -> [resample] -> [smooth] -> tokens (B, L, C) -> normalization -> {'tokens', 'pooled'}
 
     The last of the backbone's outputs is the target; an earlier stage is asked for with the backbone's own options
-    (``num_stages=3, out_indices=(2,)`` of a ResNet). Three ways bring its map onto the student's grid: ``output_stride``
-    (a ResNet's last stages dilated, exactly), ``input_size`` (the teacher sees the image at another size) and
-    ``resample``. The pooled feature is the class token where the teacher has one, else the mean of
-    the map, of a dilated one at the positions that it has without dilation: exactly the undilated teacher's. What was
-    worked out, normalization included, stands in the log when the model is built.
+    (``num_stages=3, out_indices=(2,)`` of a ResNet). Three ways bring its map onto the student's grid:
+    ``output_stride`` (a ResNet's last stages dilated, exactly), ``input_size`` (the teacher sees the image at another
+    size) and ``resample``. The pooled feature is the class token where the teacher has one, else the mean of the map,
+    of a dilated one at the positions that it has without dilation: exactly the undilated teacher's. What was worked
+    out, normalization included, stands in the log when the model is built.
 
     Args:
         teacher: Config of the backbone, with its scope: ``type='mmpretrain.ResNet'`` or another of mmpretrain,

@@ -59,7 +59,8 @@ class TransformersTeacher(nn.Module):
         super().__init__()
         if (folder is None) == (config is None):
             raise UserError(
-                "mmimg2vec.TransformersTeacher needs either folder='...' with a config.json or config=dict(model_type=...)"
+                "mmimg2vec.TransformersTeacher needs either folder='...' with a config.json or "
+                'config=dict(model_type=...)'
             )
         settings = dict(config) if folder is None else _read_json(Path(folder, 'config.json'))
         self.network = _build(settings)
