@@ -3,8 +3,8 @@
 
     python tools/inference.py CONFIG CHECKPOINT IMAGE_OR_FOLDER... --out DIR
 
-The task is that of the config. Exit status: 0; 1 where an image could not be read or predicted for and was skipped; 2 for
-a mistake, or more than ``--max-share`` of the images skipped.
+The task is that of the config. Exit status: 0; 1 where an image could not be read or predicted for and was skipped; 2
+for a mistake, or more than ``--max-share`` of the images skipped.
 """
 
 import argparse

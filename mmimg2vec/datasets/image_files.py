@@ -21,7 +21,8 @@ def find_images(sources: Sequence[str | Path], out: Path) -> dict[Path, str]:
     """List the images that files and folders stand for.
 
     Args:
-        sources: Image files, and folders, of which all images at any depth are taken; not those in an ``out`` inside of it.
+        sources: Image files, and folders, of which all images at any depth are taken, but not those in an ``out``
+            inside.
         out: Folder of the results.
 
     Returns:

@@ -151,8 +151,8 @@ class CheckHook(Hook):
         steps = images // (batch * processes)
         if not steps:
             raise UserError(
-                f'{images} images do not fill one batch of {batch} on each of {processes} processes: add images, or set a '
-                'smaller train_dataloader.batch_size'
+                f'{images} images do not fill one batch of {batch} on each of {processes} processes: add images, or '
+                'set a smaller train_dataloader.batch_size'
             )
         rows = [
             (

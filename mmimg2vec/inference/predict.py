@@ -44,9 +44,9 @@ def infer(
     """Predict for images with a trained classifier, detector or segmenter.
 
     The task is that of the config's ``default_scope``. ``out`` gets ``NAME.png`` per image, ``labels/NAME.png`` (the
-    index of each pixel's class) for segmentation, and ``predictions.json``. A file that is there already is written again
-    where the ``predictions.json`` beside it names it, and no other. An image that fails is named, and all others are
-    predicted. Where the backbone's weights came from
+    index of each pixel's class) for segmentation, and ``predictions.json``. A file that is there already is written
+    again where the ``predictions.json`` beside it names it, and no other. An image that fails is named, and all others
+    are predicted. Where the backbone's weights came from
     (``init_cfg``) need not be there any more.
 
     Args:

@@ -167,7 +167,8 @@ title, work_dir = 'check', {str(tmp_path / 'work')!r}
 env = dict(IMG2VEC_SHAPES={str(shapes)!r})
 pretrain = 'configs/demo/mff_vit-tiny-p8_1xb128-coslr-8e_shapes.py'
 stages = [
-    dict(name='pretrain', config=pretrain, options={{'train_dataloader.batch_size': 4, 'train_dataloader.num_workers': 0}}),
+    dict(name='pretrain', config=pretrain,
+         options={{'train_dataloader.batch_size': 4, 'train_dataloader.num_workers': 0}}),
     dict(name='wrong', config=pretrain, options={{'train_dataloader.batch_size': 10**6}}),
     dict(name='finetune', config='configs/demo/vit-tiny-p8_1xb64-coslr-5e_shapes.py',
          env=dict(IMG2VEC_BACKBONE='{{pretrain}}/backbone.pth')),
