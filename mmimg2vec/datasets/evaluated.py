@@ -13,7 +13,7 @@ from PIL import Image
 
 from mmimg2vec.datasets.errors import UnreadableImage
 from mmimg2vec.datasets.folders import build_dataset
-from mmimg2vec.datasets.unreadable import UnreadableList
+from mmimg2vec.datasets.image_files import UnreadableList
 from mmimg2vec.registry import DATASETS
 
 

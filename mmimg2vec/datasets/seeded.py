@@ -18,7 +18,7 @@ from mmengine.registry import DATASETS as ROOT_DATASETS
 
 from mmimg2vec.datasets.errors import DataError, UnreadableImage
 from mmimg2vec.datasets.folders import build_dataset
-from mmimg2vec.datasets.unreadable import UnreadableList
+from mmimg2vec.datasets.image_files import UnreadableList
 from mmimg2vec.registry import DATA_SAMPLERS, DATASETS
 
 # So many unreadable files in a row mean that the folder, not a file, is wrong.

@@ -17,6 +17,7 @@ from mmimg2vec.datasets.checks import check_values
 from mmimg2vec.engine.batches import check_batches
 from mmimg2vec.engine.data_preparation import count_text, prepare_data, share_classes
 from mmimg2vec.errors import UserError
+from mmimg2vec.models.algorithms import MaskedImageModel
 from mmimg2vec.registry import LOOPS
 from mmimg2vec.utils.distributed import unwrapped
 
@@ -56,14 +57,13 @@ class CheckedTrainLoop(EpochBasedTrainLoop):
         """Check some samples, then train."""
         model = unwrapped(self.runner.model)
         dataset = self.dataloader.dataset
-        if hasattr(model, 'check_inputs') and isinstance(dataset, SeededDataset):
+        if isinstance(model, MaskedImageModel) and isinstance(dataset, SeededDataset):
             count = min(_LOOKED_AT, len(dataset))
             samples = [dataset[DrawKey(index, 0, 0)] for index in range(count)]
             _check_alike(samples)
             collated = default_collate(samples)
-            has_teacher = hasattr(getattr(model, 'target_generator', None), 'teacher_cfg')
             if isinstance(collated.get('inputs'), Tensor):
-                check_values(dataset, collated['inputs'], has_teacher, 'train_dataloader')
+                check_values(dataset, collated['inputs'], model.target_generator.has_teacher, 'train_dataloader')
             batch = model.data_preprocessor(collated, False)
             if 'mask' in batch:
                 model.check_inputs(batch['inputs'], batch['mask'])

@@ -37,7 +37,7 @@ class MaskedImagePreprocessor(BaseDataPreprocessor):
         non_blocking: bool = True,
     ) -> None:
         super().__init__(non_blocking=non_blocking)
-        if (mean is None) != (std is None) or (mean is not None and len(mean) != len(std)):
+        if len(mean or ()) != len(std or ()):
             raise UserError(f'data_preprocessor: mean={mean} and std={std} need one value per channel each')
         self.to_rgb = to_rgb
         self.register_buffer('mean', _per_channel(mean), persistent=False)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmimg2vec.errors import UserError
 from mmimg2vec.models.target_generators import BackboneTargetGenerator
-from mmimg2vec.models.teachers.spec import TeacherSpec, inspect_teacher
+from mmimg2vec.models.teachers.base import TeacherSpec, inspect_teacher
 from mmimg2vec.models.utils import token_diversity
 from mmimg2vec.registry import MODELS
 from mmimg2vec.teacher_selection.cost import PeakMemory, count_macs

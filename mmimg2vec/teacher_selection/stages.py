@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,21 +10,6 @@ from torch import Tensor, nn
 from mmimg2vec.models.target_generators import BackboneTargetGenerator
 from mmimg2vec.models.utils import map_to_tokens, token_diversity
 from mmimg2vec.teacher_selection.statistics import RunningMean
-
-
-def find_stages(teacher: nn.Module | None) -> dict[str, nn.Module]:
-    """Stages of a network of mmpretrain, timm or transformers, in order; empty where none are known."""
-    network: Any = getattr(teacher, 'network', teacher)
-    if hasattr(network, 'res_layers'):
-        return {name: getattr(network, name) for name in network.res_layers}
-    known = dict(network.named_modules())
-    names = [stage['module'] for stage in getattr(network, 'feature_info', [])]
-    if names:
-        return {name: known[name] for name in names if name in known}
-    for name in ('stages', 'encoder.stages'):
-        if isinstance(known.get(name), nn.ModuleList):
-            return {f'{name}.{i}': stage for i, stage in enumerate(known[name])}
-    return {}
 
 
 @torch.no_grad()
@@ -40,8 +24,6 @@ def stage_diversity(generator: BackboneTargetGenerator, batches: Iterable[Tensor
         Name of the stage -> diversity. Stages that give no map ``(B, C, h, w)`` of more than one position are left out.
     """
     means: dict[str, RunningMean] = {}
-    if getattr(getattr(generator.teacher, 'network', None), 'output_fmt', '') == 'NHWC':
-        return {}  # windows of a transformer
 
     def watch(name: str) -> Callable:
         def hook(module: nn.Module, inputs: tuple, output: object) -> None:
@@ -51,7 +33,7 @@ def stage_diversity(generator: BackboneTargetGenerator, batches: Iterable[Tensor
 
         return hook
 
-    stages = find_stages(generator.teacher)
+    stages = {} if generator.teacher is None else generator.teacher.stages()
     handles = [stage.register_forward_hook(watch(name)) for name, stage in stages.items()]
     try:
         for images in batches:

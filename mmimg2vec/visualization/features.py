@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
-_HIDDEN = 0.5  # gray of masked patches and of positions without a prediction
+_GRAY = 0.5  # of masked patches and of positions without a prediction
 _TITLES = ('image', 'visible to the student', "teacher's features", 'predicted features')
 
 
@@ -93,16 +93,16 @@ def draw_feature_pictures(
     rows, columns = token_grid(height, width, num_tokens)
     basis = color_basis(targets.cpu().flatten(0, 1))
     teacher = to_colors(targets.cpu(), basis)
-    predicted = torch.full((count, num_tokens, 3), _HIDDEN, dtype=torch.float64)
+    predicted = torch.full((count, num_tokens, 3), _GRAY, dtype=torch.float64)
     index = positions.cpu()[..., None].expand(-1, -1, 3)
     predicted.scatter_(1, index, to_colors(predictions.cpu(), basis))
 
-    hidden = masks.cpu().view(count, rows, columns).numpy()
-    hidden = hidden.repeat(height // rows, 1).repeat(width // columns, 2)[..., None]
+    masked = masks.cpu().view(count, rows, columns).numpy()
+    masked = masked.repeat(height // rows, 1).repeat(width // columns, 2)[..., None]
     photos = images / 255
     panels = [
         photos,
-        np.where(hidden[:, :height, :width], _HIDDEN, photos),
+        np.where(masked[:, :height, :width], _GRAY, photos),
         teacher.view(count, rows, columns, 3).numpy(),
         predicted.view(count, rows, columns, 3).numpy(),
     ]

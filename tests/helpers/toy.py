@@ -10,6 +10,7 @@ from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from torch import nn
 
+from mmimg2vec.models import MaskedImageModel
 from mmimg2vec.models.utils import TokenMask
 
 PATCH, SIZE, WIDTH = 8, 32, 12
@@ -37,6 +38,11 @@ class ToyBackbone(nn.Module):
 
 
 class ToyTargets:
+    has_teacher = False
+
+    def load(self):
+        pass
+
     def __init__(self, seed):
         generator = torch.Generator().manual_seed(seed)
         self.weight = torch.randn(6, 3 * PATCH * PATCH, generator=generator)
@@ -50,12 +56,15 @@ class ToyTargets:
 
 
 @MODELS.register_module(force=True)
-class ToyPretrainer(BaseModel):
+class ToyPretrainer(MaskedImageModel):
     def __init__(self, teacher_seed=0):
-        super().__init__(data_preprocessor=ToyPreprocessor())
+        BaseModel.__init__(self, data_preprocessor=ToyPreprocessor())
         self.backbone = ToyBackbone()
         self.head = nn.Linear(WIDTH, 6)
         self.target_generator = ToyTargets(teacher_seed)
+
+    def check_inputs(self, inputs, mask):
+        pass
 
     def extract_feat(self, inputs):
         return self.backbone(inputs)

@@ -7,8 +7,8 @@ import torch
 from mmengine.runner import Runner
 
 from mmimg2vec.datasets import DataError, DrawKey, SeededDataset, SeededSampler, UnreadableImage
+from mmimg2vec.datasets.image_files import UnreadableList, read_list
 from mmimg2vec.datasets.seeded import seeded
-from mmimg2vec.datasets.unreadable import UnreadableList, read_list
 from mmimg2vec.errors import UserError
 
 

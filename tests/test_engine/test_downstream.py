@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
 
 from mmimg2vec.datasets import DrawKey, SeededDataset
-from mmimg2vec.datasets.unreadable import read_list
+from mmimg2vec.datasets.image_files import read_list
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import torch
 import toy
 from mmengine.config import Config
 from mmengine.hooks import EMAHook, Hook, LoggerHook
+from mmengine.registry import MODELS
 
-from mmimg2vec.datasets.unreadable import read_list
+from mmimg2vec.datasets.image_files import read_list
 from mmimg2vec.engine.hooks import GradNormHook, SeededStepHook, ThroughputHook
 from mmimg2vec.engine.hooks.backbone_export import backbone_state
 from mmimg2vec.errors import UserError
@@ -145,9 +146,19 @@ def test_feature_pictures(images, tmp_path):
     assert not np.array_equal(first[40:, -width:], second[40:, -width:])
 
 
-def test_feature_pictures_pass_models_by(images, tmp_path, monkeypatch):
-    monkeypatch.delattr(toy.ToyPretrainer, 'predict_features')
-    run = toy.runner_of(images, tmp_path / 'run', 1, [dict(type='mmimg2vec.FeaturePictureHook')])
+@MODELS.register_module(force=True)
+class NoMaskedImageModel(toy.BaseModel):
+    def __init__(self):
+        super().__init__(data_preprocessor=toy.ToyPreprocessor())
+        self.backbone = toy.ToyBackbone()
+
+    def forward(self, inputs, mode='tensor', **_):
+        return dict(loss=self.backbone(inputs)[0].square().mean())
+
+
+def test_other_models_have_no_feature_pictures_and_no_teacher(images, tmp_path):
+    hooks = [dict(type='mmimg2vec.FeaturePictureHook'), dict(type='mmimg2vec.TeacherGuardHook')]
+    run = toy.runner_of(images, tmp_path / 'run', 1, hooks, model=dict(type='NoMaskedImageModel'))
     run.train()
     assert not list((tmp_path / 'run').glob('*/vis_data/vis_image/*'))
 

@@ -8,7 +8,7 @@ from torch import nn
 from mmimg2vec import UserError
 from mmimg2vec.models import BackboneTargetGenerator
 from mmimg2vec.models.target_generators import normalize
-from mmimg2vec.models.teachers.network import build_teacher, read_features
+from mmimg2vec.models.teachers.build import build_teacher
 from mmimg2vec.models.utils import token_diversity
 
 RESNET = dict(type='mmpretrain.ResNet', depth=18, base_channels=8, stem_channels=8)
@@ -98,7 +98,7 @@ def test_a_dilated_teachers_pooled_feature_is_the_undilated_ones(output_stride, 
     dilated, plain = (build_teacher(RESNET, seed=1, output_stride=stride) for stride in (output_stride, None))
     images = torch.randn(2, 3, side, side)
     with torch.no_grad():
-        found, wanted = read_features(dilated, images), read_features(plain, images)
+        found, wanted = dilated(images), plain(images)
     assert found.grid == (side // output_stride,) * 2
     torch.testing.assert_close(found.pooled, wanted.pooled, rtol=1e-4, atol=1e-6)
 
@@ -121,7 +121,7 @@ def test_vit_teacher_gives_patches_and_class_token():
     generator = connect(BackboneTargetGenerator(VIT, random_weights=3, normalization='none', input_size=32))
     generator.load()
     net = VisionTransformer(**{k: v for k, v in VIT.items() if k != 'type'}, out_type='raw')
-    net.load_state_dict(dict(generator.teacher.named_buffers()))
+    net.load_state_dict(dict(generator.teacher.network.named_buffers()))
     net.eval()
     images = torch.randn(2, 3, 32, 32)
     shown = (images - torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)) / torch.tensor(
@@ -166,7 +166,7 @@ def test_runs_in_its_own_type_under_autocast():
     with torch.autocast('cpu', torch.bfloat16):
         assert torch.equal(generator(images)['tokens'], before)
         coarse = half(images)['tokens']
-    assert half.teacher.conv1.weight.dtype == torch.bfloat16 and coarse.dtype == torch.float32
+    assert half.teacher.network.conv1.weight.dtype == torch.bfloat16 and coarse.dtype == torch.float32
     assert not torch.equal(coarse, before)
     torch.testing.assert_close(coarse, before, rtol=0.3, atol=0.3)
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from mmimg2vec import UserError
 from mmimg2vec.checkpoint.fill import fill, fingerprint
-from mmimg2vec.models.layers.atrous import dilate_stages
+from mmimg2vec.models.teachers.build import dilate_stages
 from mmimg2vec.models.utils import token_diversity
 
 

@@ -55,9 +55,9 @@ def test_what_stands_in_the_columns(monkeypatch):
     assert (aspect, title) == (0.5, 'T')
     photos, visible, teacher, predicted = columns
     assert np.array_equal(photos, images / 255)
-    hidden = np.zeros((2, 8, 16), bool)
-    hidden[0, 4:, 4:8] = hidden[1, :4, :4] = True
-    assert (visible[hidden] == 0.5).all() and np.array_equal(visible[~hidden], photos[~hidden])
+    masked = np.zeros((2, 8, 16), bool)
+    masked[0, 4:, 4:8] = masked[1, :4, :4] = True
+    assert (visible[masked] == 0.5).all() and np.array_equal(visible[~masked], photos[~masked])
     basis = color_basis(targets.flatten(0, 1))
     assert np.array_equal(teacher, to_colors(targets, basis).view(2, 2, 4, 3).numpy())
     assert np.allclose(predicted[0, 1, 1], teacher[0, 0, 0]) and np.allclose(predicted[1, 0, 0], teacher[1, 0, 0])

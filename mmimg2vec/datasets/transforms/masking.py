@@ -16,11 +16,11 @@ from mmimg2vec.registry import TRANSFORMS
 
 
 def random_token_mask(num_tokens: int, num_masked: int, rng: Any = np.random) -> np.ndarray:
-    """Hide ``num_masked`` of ``num_tokens`` tokens, every subset being equally likely (MAE, arXiv 2111.06377, 3).
+    """Mask ``num_masked`` of ``num_tokens`` tokens, every subset being equally likely (MAE, arXiv 2111.06377, 3).
 
     Args:
         num_tokens: Number of tokens L.
-        num_masked: How many of them to hide, exactly.
+        num_masked: How many of them to mask, exactly.
         rng: ``numpy.random``, a ``RandomState`` or a ``Generator``.
 
     Returns:
@@ -47,7 +47,7 @@ class RandomTokenMask(BaseTransform):
 
     Raises:
         DataError: The ratio is out of range; or, at the first image, the image is not divisible into patches or the
-            ratio leaves no patch visible or none hidden.
+            ratio leaves no patch visible or none masked.
     """
 
     def __init__(self, patch_size: int | tuple[int, int], mask_ratio: float = 0.75) -> None:
@@ -83,8 +83,8 @@ class RandomTokenMask(BaseTransform):
         num_masked = round(num_tokens * self.mask_ratio)
         if not 0 < num_masked < num_tokens:
             raise DataError(
-                f'mask_ratio={self.mask_ratio} hides {num_masked} of {num_tokens} tokens: at least one must be '
-                'hidden and one visible, change mask_ratio, the crop size or patch_size'
+                f'mask_ratio={self.mask_ratio} masks {num_masked} of {num_tokens} tokens: at least one must be '
+                'masked and one visible, change mask_ratio, the crop size or patch_size'
             )
         return num_tokens, num_masked
 

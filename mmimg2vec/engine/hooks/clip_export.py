@@ -12,6 +12,7 @@ from mmimg2vec.checkpoint.serialization import to_serializable
 from mmimg2vec.checkpoint.write import save_atomically
 from mmimg2vec.engine.hooks.backbone_export import backbone_state, run_meta
 from mmimg2vec.errors import UserError
+from mmimg2vec.models.algorithms import CLIP
 from mmimg2vec.registry import HOOKS
 from mmimg2vec.utils.distributed import unwrapped
 
@@ -39,7 +40,7 @@ class CLIPExportHook(Hook):
             UserError: The model is no ``mmimg2vec.CLIP``.
         """
         model = unwrapped(runner.model)
-        if not hasattr(model, 'openai_state'):
+        if not isinstance(model, CLIP):
             raise UserError(f'{type(model).__name__} is no CLIP to export: remove CLIPExportHook from custom_hooks')
 
     def after_train(self, runner: Runner) -> None:
@@ -47,7 +48,7 @@ class CLIPExportHook(Hook):
         state = backbone_state(runner.model, prefix='')
         if not is_main_process():
             return
-        state = unwrapped(runner.model).openai_state(state)
+        state = CLIP.openai_state(state)
         path = osp.join(runner.work_dir, self.filename)
         save_atomically({'state_dict': state, 'meta': to_serializable(run_meta(runner))}, path)
         runner.logger.info(f'CLIP ({len(state)} tensors) is saved to {path}')

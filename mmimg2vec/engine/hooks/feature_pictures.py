@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mmimg2vec.datasets import DrawKey, SeededDataset
 from mmimg2vec.evaluation.features import evaluating
+from mmimg2vec.models.algorithms import MaskedImageModel
 from mmimg2vec.registry import HOOKS
 from mmimg2vec.utils.distributed import unwrapped
 from mmimg2vec.visualization.features import draw_feature_pictures
@@ -23,7 +24,7 @@ class FeaturePictureHook(Hook):
 
     The pictures go through mmengine's visualizer under the name ``features``: into ``vis_data/vis_image`` of the run's
     folder, TensorBoard or W&B, whichever backends the config names. Images, crops and masks stay the same throughout.
-    Models without ``predict_features`` are skipped with a line in the log.
+    Models that are no :class:`MaskedImageModel` are skipped with a line in the log.
 
     Args:
         interval: Epochs between two pictures.
@@ -37,9 +38,9 @@ class FeaturePictureHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Load the images; a dataset that is not seeded is left out too."""
         model, dataset = unwrapped(runner.model), runner.train_dataloader.dataset
-        self.active = hasattr(model, 'predict_features') and isinstance(dataset, SeededDataset)
+        self.active = isinstance(model, MaskedImageModel) and isinstance(dataset, SeededDataset)
         if not self.active:
-            runner.logger.info('No feature pictures: they need a model with predict_features and a SeededDataset')
+            runner.logger.info('No feature pictures: they need a MaskedImageModel and a SeededDataset')
             return
         count = min(self.num_images, len(dataset))
         indices = np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()

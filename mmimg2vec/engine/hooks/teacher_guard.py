@@ -6,6 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmimg2vec.errors import UserError
+from mmimg2vec.models.algorithms import MaskedImageModel
 from mmimg2vec.registry import HOOKS
 from mmimg2vec.utils.distributed import unwrapped
 
@@ -50,5 +51,4 @@ class TeacherGuardHook(Hook):
 
 def _fingerprint(runner: Runner) -> str | None:
     model = unwrapped(runner.model)
-    generator = getattr(model, 'target_generator', None)
-    return getattr(generator, 'fingerprint', None)
+    return model.target_generator.fingerprint if isinstance(model, MaskedImageModel) else None

@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmimg2vec.datasets import EvaluationDataset, SeededDataset
-from mmimg2vec.datasets.unreadable import read_list
+from mmimg2vec.datasets.image_files import read_list
 from mmimg2vec.errors import UserError
 from mmimg2vec.registry import HOOKS
 
@@ -22,7 +22,7 @@ class UnreadableImagesHook(Hook):
 
     ``mmimg2vec.SeededDataset`` replaces an unreadable image in training, ``mmimg2vec.EvaluationDataset`` scores it as a
     black one; both name it in ``WORK_DIR/unreadable_images.jsonl`` (see
-    :class:`~mmimg2vec.datasets.unreadable.UnreadableList`), which the processes share. A resumed run goes on with the
+    :class:`~mmimg2vec.datasets.image_files.UnreadableList`), which the processes share. A resumed run goes on with the
     file, a new one in the same folder starts it anew. Does nothing for other datasets. Epoch-based loops only: other
     loops of older mmengine versions start their workers before any hook runs.
 

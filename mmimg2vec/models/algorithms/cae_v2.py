@@ -72,8 +72,7 @@ def _refuse_other_names(state: dict[str, Any], prefix: str) -> None:
     """
     # The authors keep the weights under `model`, which mmengine does not know.
     inner = state.get(f'{prefix}model')
-    state = inner if isinstance(inner, Mapping) else state
-    names = [str(name).removeprefix(prefix) for name in state]
+    names = [str(name).removeprefix(prefix) for name in (inner if isinstance(inner, Mapping) else state)]
     refuse_first_cae(names)
     if 'encoder.cls_token' in names:
         raise UserError(

@@ -81,7 +81,7 @@ class CLIP(BaseModel):
                 :meth:`extract_feat`).
         """
         if mode == 'loss':
-            return self.loss(inputs, data_samples)
+            return self.loss(inputs, data_samples or [])
         if mode == 'predict':
             return self.predict(inputs, data_samples)
         return self.extract_feat(inputs)
@@ -138,7 +138,7 @@ class CLIP(BaseModel):
     @staticmethod
     def openai_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """From this model's weights to the names and shapes of OpenAI's release, both towers."""
-        towers = {part: {} for part in ('backbone', 'text_encoder')}
+        towers: dict[str, dict[str, Tensor]] = {part: {} for part in ('backbone', 'text_encoder')}
         for name, tensor in state.items():
             part, _, inner = name.partition('.')
             if part in towers:

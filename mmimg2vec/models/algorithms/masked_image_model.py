@@ -46,8 +46,8 @@ class MaskedImageModel(BaseSelfSupervisor):
         UserError: Parts that do not fit one another.
     """
 
-    neck_kind: type[TokenDecoder] = TokenDecoder
-    head_kind: type[TokenHead] = TokenHead
+    neck_kind: type = TokenDecoder
+    head_kind: type = TokenHead
 
     def __init__(
         self,

@@ -78,8 +78,7 @@ class CLIPTextTower(BaseModule):
         self.token_embedding = nn.Embedding(self.end + 1, embed_dims)
         self.positional_embedding = nn.Parameter(torch.zeros(context_length, embed_dims))
         blocks = [TextBlock(embed_dims, num_heads) for _ in range(num_layers)]
-        self.transformer = nn.Module()
-        self.transformer.resblocks = nn.ModuleList(blocks)
+        self.transformer = nn.ModuleDict({'resblocks': nn.ModuleList(blocks)})
         self.ln_final = nn.LayerNorm(embed_dims)
         self.text_projection = nn.Parameter(torch.zeros(embed_dims, out_channels))
 
@@ -121,7 +120,7 @@ class CLIPTextTower(BaseModule):
         x = self.token_embedding(tokens) + self.positional_embedding[:length]
         # No token looks at a later one, padding included.
         later = torch.ones(length, length, dtype=torch.bool, device=tokens.device).triu(1)
-        for block in self.transformer.resblocks:
+        for block in self.transformer['resblocks'].children():
             x = block(x, later)
         # The end token has the largest id.
         x = x[torch.arange(len(x), device=x.device), tokens.argmax(dim=1)]

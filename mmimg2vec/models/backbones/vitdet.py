@@ -55,7 +55,7 @@ class GridAttention(BaseModule):
         self.gamma1 = attention.gamma1
         self.out_drop = attention.out_drop
         self.rel_pos = table_sizes is not None
-        if self.rel_pos:
+        if table_sizes is not None:
             rows, columns = table_sizes
             self.rel_pos_h = nn.Parameter(torch.zeros(2 * rows - 1, attention.head_dims))
             self.rel_pos_w = nn.Parameter(torch.zeros(2 * columns - 1, attention.head_dims))
@@ -63,8 +63,8 @@ class GridAttention(BaseModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map a grid ``(B, H, W, C)`` to a grid of the same shape."""
-        grid = tuple(x.shape[1:3])
-        window = tuple(min(self.window_size or side, side) for side in grid)
+        grid = (x.shape[1], x.shape[2])
+        window = (min(self.window_size or grid[0], grid[0]), min(self.window_size or grid[1], grid[1]))
         x = split_windows(x, window)
         # (B, rows, columns, C) -> 3 x (B, heads, rows * columns, C / heads)
         qkv = self.qkv(x).flatten(1, 2).unflatten(2, (3, self.num_heads, -1))

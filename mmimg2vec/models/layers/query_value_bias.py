@@ -20,6 +20,8 @@ class QueryValueBiasLinear(nn.Linear):
         dims: Width of the tokens.
     """
 
+    has_bias: Tensor
+
     def __init__(self, dims: int) -> None:
         super().__init__(dims, 3 * dims)
         has_bias = torch.ones(3 * dims)

@@ -54,7 +54,7 @@ class TokenDecoder(BaseModule):
         BaseModule.__init__(self, init_cfg=init_cfg)
         self.in_channels = in_channels
         self.out_channels = out_channels
-        self.grid = tuple(grid)
+        self.grid = (grid[0], grid[1])
         self.embed_dims = embed_dims
         self.depth = depth
         self.num_heads = num_heads
@@ -183,7 +183,7 @@ class SelfAttentionDecoder(TokenDecoder, MAEPretrainDecoder):
     """
 
     def __init__(self, *args: Any, depth: int = 8, **kwargs: Any) -> None:
-        super().__init__(*args, depth=depth, **kwargs)
+        super().__init__(*args, **{'depth': depth, **kwargs})
         MAEPretrainDecoder.__init__(
             self,
             num_patches=self.grid[0] * self.grid[1],

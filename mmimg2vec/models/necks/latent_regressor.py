@@ -112,10 +112,10 @@ class LatentRegressor(TokenDecoder):
         layer_scale_init_value: float = 0.1,
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, embed_dims=embed_dims, num_heads=num_heads, **kwargs)
+        super().__init__(*args, **{'embed_dims': embed_dims, 'num_heads': num_heads, **kwargs})
         self.regresses = True
         if embed_dims == self.in_channels:
-            self.embed = nn.Identity()
+            self.embed: nn.Module = nn.Identity()
         else:
             norm = nn.LayerNorm(embed_dims, eps=EPS)
             self.embed = nn.Sequential(nn.Linear(self.in_channels, embed_dims), norm)

@@ -78,7 +78,8 @@ class SimpleFeaturePyramid(BaseModule):
 
 
 def _level(in_channels: int, out_channels: int, scale: float, norm_cfg: dict) -> nn.Sequential:
-    resize, channels = [], in_channels
+    resize: list[nn.Module] = []
+    channels = in_channels
     if scale == 0.5:
         resize = [nn.MaxPool2d(2)]
     if scale >= 2:

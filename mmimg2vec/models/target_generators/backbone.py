@@ -10,19 +10,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from mmengine.logging import print_log
-from torch import Tensor, nn
+from torch import Tensor
 
-from mmimg2vec.checkpoint.fill import fill, fingerprint
+from mmimg2vec.checkpoint.fill import fill
 from mmimg2vec.errors import UserError
 from mmimg2vec.models.target_generators.base import NORMALIZATIONS, TargetGenerator, TargetLayout, freeze, normalize
+from mmimg2vec.models.teachers.base import Teacher, TeacherSpec, inspect_teacher
+from mmimg2vec.models.teachers.build import build_teacher, check_features, fold_batchnorm
 from mmimg2vec.models.teachers.from_checkpoint import teacher_from_checkpoint
-from mmimg2vec.models.teachers.network import (
-    build_teacher,
-    check_features,
-    fold_batchnorm,
-    read_features,
-)
-from mmimg2vec.models.teachers.spec import TeacherSpec, inspect_teacher
 from mmimg2vec.models.utils import map_to_tokens
 from mmimg2vec.registry import MODELS
 
@@ -75,6 +70,13 @@ class BackboneTargetGenerator(TargetGenerator):
             a grid that cannot be matched.
     """
 
+    has_teacher = True
+    # Known once the generator is connected and described.
+    patch_size: tuple[int, int]
+    img_size: tuple[int, int]
+    spec: TeacherSpec
+    channel_index: Tensor
+
     def __init__(
         self,
         teacher: dict[str, Any] | str,
@@ -94,11 +96,12 @@ class BackboneTargetGenerator(TargetGenerator):
         super().__init__()
         if isinstance(teacher, str):
             found = teacher_from_checkpoint(teacher)
-            teacher = found['teacher']
+            self.teacher_cfg = dict(found['teacher'])
             mean, std = (found.get('mean'), found.get('std')) if mean is None else (mean, std)
+        else:
+            self.teacher_cfg = dict(teacher)
         if (mean is None) != (std is None):
             raise UserError('target_generator: give mean and std of the teacher together, or neither')
-        self.teacher_cfg = dict(teacher)
         self.weights_cfg = self.teacher_cfg.pop('init_cfg', None)
         if (self.weights_cfg is None) == (random_weights is None):
             raise UserError(
@@ -122,12 +125,9 @@ class BackboneTargetGenerator(TargetGenerator):
         self.dtype = getattr(torch, dtype)
         self.fold_batchnorm = fold_batchnorm
         self.compile_teacher = compile
-        self.mean_and_std = None if mean is None else (tuple(mean), tuple(std))
-        self.spec: TeacherSpec | None = None
-        self.teacher: nn.Module | None = None
-        self.patch_size: tuple[int, int] | None = None
-        self.img_size: tuple[int, int] | None = None
-        self._fingerprint: str | None = None
+        self.mean_and_std = None if mean is None or std is None else (tuple(mean), tuple(std))
+        self.teacher: Teacher | None = None
+        self._fingerprint = ''
 
     def connect(self, patch_size: tuple[int, int], in_channels: int, mean: Tensor | None, std: Tensor | None) -> None:
         """Take note of the student's patches and normalization; see the base class.
@@ -153,13 +153,13 @@ class BackboneTargetGenerator(TargetGenerator):
         Raises:
             UserError: The teacher has another grid than the student, or does not reach ``output_stride``.
         """
-        self.img_size = tuple(img_size)
-        wanted = self._student_grid(*self.img_size)
+        self.img_size = (img_size[0], img_size[1])
+        wanted = self._student_grid(*img_size)
         # A grid that will be resampled, or dilated, is not reached by another size of the images.
         adapts = self.resample is None and self.output_stride is None
         spec = inspect_teacher(
             self._build,
-            self.input_size or self.img_size,
+            self.input_size or (img_size[0], img_size[1]),
             wanted if adapts else None,
             fixed=self.input_size is not None,
         )
@@ -189,26 +189,31 @@ class BackboneTargetGenerator(TargetGenerator):
         Raises:
             UserError: The checkpoint does not fill the teacher, or its features are not finite.
         """
+        self._loaded()
+
+    def _loaded(self) -> Teacher:
         if self.teacher is not None:
-            return
+            return self.teacher
         teacher = self._build()
         if self.weights_cfg is not None:
             fill(
-                getattr(teacher, 'network', teacher),  # names in a file are those of the library's network
+                teacher.network,
                 self.weights_cfg['checkpoint'],
                 prefix=self.weights_cfg.get('prefix'),
                 sha256=self.weights_cfg.get('sha256'),
-                convert=getattr(teacher, 'convert_weights', None),
+                convert=teacher.convert_weights,
             )
-        self._fingerprint = fingerprint(teacher)
+        self._fingerprint = teacher.fingerprint()
         if self.fold_batchnorm:
             teacher = fold_batchnorm(teacher, self._test_image())
-        teacher = freeze(teacher)
-        teacher.to(self._probe.device, self.dtype, memory_format=torch.channels_last)
+        freeze(teacher)
+        # torch's own types do not know this argument.
+        teacher.to(self._probe.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         check_features(teacher, self._test_image(self._probe.device).to(self.dtype))
         if self.compile_teacher:
             teacher.compile()
         self.teacher = teacher
+        return teacher
 
     @property
     def fingerprint(self) -> str:
@@ -219,10 +224,10 @@ class BackboneTargetGenerator(TargetGenerator):
     @torch.no_grad()
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Targets of a batch; see the base class."""
-        self.load()
+        teacher = self._loaded()
         # Autocast of the student would choose the teacher's types too.
         with torch.autocast(images.device.type, enabled=False):
-            tokens, grid, pooled = read_features(self.teacher, self._teacher_images(images))
+            tokens, grid, pooled = teacher(self._teacher_images(images))
             wanted = self._student_grid(*images.shape[-2:])
             if grid != wanted:
                 tokens = self._resample(tokens, grid, wanted)
@@ -234,7 +239,7 @@ class BackboneTargetGenerator(TargetGenerator):
                 'pooled': normalize(pooled, pooled_kind),
             }
 
-    def _build(self) -> nn.Module:
+    def _build(self) -> Teacher:
         return build_teacher(self.teacher_cfg, self.random_weights, self.output_stride)
 
     def _test_image(self, device: torch.device | str = 'cpu') -> Tensor:
@@ -244,10 +249,10 @@ class BackboneTargetGenerator(TargetGenerator):
 
     def _set_normalization(self, mean: Sequence[float], std: Sequence[float]) -> None:
         index, device = torch.tensor(self.channels), self._probe.device
-        mean, std = torch.tensor(mean), torch.tensor(std)
+        own_mean, own_std = torch.tensor(mean), torch.tensor(std)
         # x * std_s + mean_s are gray levels; minus mean_t, over std_t is what the teacher was trained on.
-        scale = self.student_std.to(index.device)[index] / std
-        shift = (self.student_mean.to(index.device)[index] - mean) / std
+        scale = self.student_std.to(index.device)[index] / own_std
+        shift = (self.student_mean.to(index.device)[index] - own_mean) / own_std
         self.register_buffer('scale', scale.view(1, 3, 1, 1).to(device), persistent=False)
         self.register_buffer('shift', shift.view(1, 3, 1, 1).to(device), persistent=False)
         self.register_buffer('channel_index', index.to(device), persistent=False)
@@ -265,13 +270,13 @@ class BackboneTargetGenerator(TargetGenerator):
         return height // self.patch_size[0], width // self.patch_size[1]
 
     def _resample(self, tokens: Tensor, grid: tuple[int, int], wanted: tuple[int, int]) -> Tensor:
-        options = {} if self.resample == 'area' else {'align_corners': False}
-        return map_to_tokens(F.interpolate(_to_map(tokens, grid), wanted, mode=self.resample, **options))
+        align = None if self.resample == 'area' else False
+        return map_to_tokens(F.interpolate(_to_map(tokens, grid), wanted, mode=str(self.resample), align_corners=align))
 
     def _average(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         # At the border over the neighbors that there are.
-        options = dict(stride=1, padding=self.smooth // 2, count_include_pad=False)
-        return map_to_tokens(F.avg_pool2d(_to_map(tokens, grid), self.smooth, **options))
+        pixels, reach = _to_map(tokens, grid), self.smooth // 2
+        return map_to_tokens(F.avg_pool2d(pixels, self.smooth, stride=1, padding=reach, count_include_pad=False))
 
 
 def _to_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -40,7 +40,12 @@ class TargetGenerator(BaseModule, metaclass=ABCMeta):
     calls: always in eval mode, without gradients, in its own dtype. :func:`freeze` turns its weights into
     non-persistent buffers, which keeps them out of the optimizer, out of DDP's gradient buckets, out of FSDP's
     shards and out of every checkpoint. A copy of the model (an EMA) shares it.
+
+    Attributes:
+        has_teacher: Whether a network sees the images, so that their values have to be those of photographs.
     """
+
+    has_teacher: bool = False
 
     def __init__(self) -> None:
         super().__init__()

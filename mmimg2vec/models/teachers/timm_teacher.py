@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from mmimg2vec.environment import require
 from mmimg2vec.errors import UserError
-from mmimg2vec.models.teachers.features import Features, from_map, from_tokens
+from mmimg2vec.models.teachers.base import Features, Teacher, from_map, from_tokens
 from mmimg2vec.registry import MODELS
 
 
 @MODELS.register_module()
-class TimmTeacher(nn.Module):
+class TimmTeacher(Teacher):
     """A network of timm as ``teacher`` of a target generator: its ``forward_features`` as tokens on a grid.
 
     Class and register tokens, stride, normalization and input size come from the network and from what timm knows of
@@ -31,13 +31,7 @@ class TimmTeacher(nn.Module):
         UserError: timm is missing, or has no such network.
 
     Attributes:
-        network: timm's network, whose names the checkpoint has.
-        num_extra_tokens: Class and register tokens.
-        token_stride: Pixels between two tokens; None where the output is a map.
-        mean: Of RGB that the release was trained with, in gray levels 0 to 255.
-        std: Likewise.
-        native_size: Height and width that it was trained at.
-        known_from: Where normalization and size are from, for the log.
+        model_name: As given.
     """
 
     def __init__(self, model_name: str, **kwargs: Any) -> None:
@@ -55,19 +49,23 @@ class TimmTeacher(nn.Module):
             self.network = timm.create_model(model_name, dynamic_img_size=True, **kwargs)
         except TypeError:
             self.network = timm.create_model(model_name, **kwargs)
-        release = self.network.pretrained_cfg
+        trained = self.network.pretrained_cfg
         self.model_name = model_name
+        self.name = f'TimmTeacher {model_name}'
         self.num_extra_tokens = getattr(self.network, 'num_prefix_tokens', 0)
         self.class_token = getattr(self.network, 'cls_token', None) is not None
         stages = getattr(self.network, 'feature_info', None)
         # Of a transformer this is the patch, of a pyramid the stride of its last stage.
         stride = stages[-1]['reduction'] if stages else None
         self.last_stride = (stride, stride) if isinstance(stride, int) else stride
-        is_plain = hasattr(self.network, 'blocks') and hasattr(self.network, 'patch_embed')
+        parts = dict(self.network.named_children())
+        is_plain = 'blocks' in parts and 'patch_embed' in parts
         self.token_stride = self.last_stride if is_plain and self.last_stride else None
-        self.mean = tuple(255 * value for value in release['mean'])
-        self.std = tuple(255 * value for value in release['std'])
-        self.native_size = tuple(release['input_size'][-2:])
+        self.mean = tuple(255 * value for value in trained['mean'])
+        self.std = tuple(255 * value for value in trained['std'])
+        self.channels_last = getattr(self.network, 'output_fmt', '') == 'NHWC'
+        *_, height, width = trained['input_size']
+        self.native_size = (height, width)
         self.known_from = f'timm, {model_name}'
 
     def forward(self, images: Tensor) -> Features:
@@ -79,9 +77,7 @@ class TimmTeacher(nn.Module):
         output = self.network.forward_features(images)
         if output.ndim == 4:
             width = self.network.num_features
-            channels_last = output.shape[-1] == width and (
-                output.shape[1] != width or getattr(self.network, 'output_fmt', '') == 'NHWC'
-            )
+            channels_last = output.shape[-1] == width and (output.shape[1] != width or self.channels_last)
             return from_map(output.permute(0, 3, 1, 2) if channels_last else output)
         if output.ndim != 3 or self.last_stride is None:
             raise UserError(
@@ -92,10 +88,18 @@ class TimmTeacher(nn.Module):
             output,
             self.num_extra_tokens,
             self.last_stride,
-            tuple(images.shape[-2:]),
+            (images.shape[2], images.shape[3]),
             self.class_token,
             f'the timm model {self.model_name}',
         )
+
+    def stages(self) -> dict[str, nn.Module]:
+        """Stages by timm's names for them; none where they give windows of a transformer."""
+        if self.channels_last:
+            return {}
+        known = dict(self.network.named_modules())
+        names = [stage['module'] for stage in getattr(self.network, 'feature_info', None) or ()]
+        return {name: known[name] for name in names if name in known} if names else super().stages()
 
     def convert_weights(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """Weights of a release as this network's, by timm's own rules for its family."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmimg2vec.environment import require
 from mmimg2vec.errors import UserError
-from mmimg2vec.models.teachers.features import Features, from_map, from_tokens
+from mmimg2vec.models.teachers.base import IMAGENET_MEAN, IMAGENET_STD, Features, Teacher, from_map, from_tokens
 from mmimg2vec.registry import MODELS
 
 _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -23,7 +23,7 @@ _STRIDES = tuple(2**k for k in range(6))
 
 
 @MODELS.register_module()
-class TransformersTeacher(nn.Module):
+class TransformersTeacher(Teacher):
     """A vision model of transformers as ``teacher`` of a target generator: its ``last_hidden_state`` on a grid.
 
     Of a model for images and texts (CLIP, SigLIP) the image tower alone is built. Class and register tokens and the
@@ -40,13 +40,6 @@ class TransformersTeacher(nn.Module):
 
     Raises:
         UserError: transformers is missing, or knows no such model; a folder without ``config.json``.
-
-    Attributes:
-        network: The model of transformers, whose names the checkpoint has.
-        num_extra_tokens: Class and register tokens.
-        token_stride: Pixels between two tokens of a plain transformer; None elsewhere.
-        native_size: Height and width that it was trained at, or None.
-        known_from: Where the normalization is from, for the log.
     """
 
     def __init__(
@@ -62,35 +55,34 @@ class TransformersTeacher(nn.Module):
                 "mmimg2vec.TransformersTeacher needs either folder='...' with a config.json or "
                 'config=dict(model_type=...)'
             )
-        settings = dict(config) if folder is None else _read_json(Path(folder, 'config.json'))
+        settings = _read_json(Path(folder, 'config.json')) if folder is not None else dict(config or {})
         self.network = _build(settings)
-        config = self.network.config
-        self.label = config.model_type
-        self.mean, self.std, self.known_from = _normalization(folder, config.model_type)
+        built = self.network.config
+        self.name = f'TransformersTeacher {built.model_type}'
+        self.mean, self.std, self.known_from = _normalization(folder, built.model_type)
         if (mean is None) != (std is None):
             raise UserError('mmimg2vec.TransformersTeacher: give mean and std together')
-        if mean is not None:
+        if mean is not None and std is not None:
             self.mean, self.std, self.known_from = tuple(mean), tuple(std), 'the config'
         names = dict(self.network.named_parameters())
         extra = {key: value for key, value in names.items() if key.split('.')[-1] in _EXTRA_TOKENS}
         # (C,), (1, 1, C) or (1, N, C)
         self.num_extra_tokens = sum(v.shape[-2] if v.ndim > 1 else 1 for v in extra.values())
         self.class_token = any(key.endswith(_EXTRA_TOKENS[:2]) for key in extra)
-        self.patch = _pair(getattr(config, 'patch_size', None))
+        self.patch = _pair(getattr(built, 'patch_size', None))
         # Pyramids (Swin) reduce further, at each of their stages.
-        plain = self.patch is not None and not hasattr(config, 'depths')
-        self.token_stride = self.patch if plain else None
-        self.native_size = _pair(getattr(config, 'image_size', None))
+        self.token_stride = self.patch if getattr(built, 'depths', None) is None else None
+        self.native_size = _pair(getattr(built, 'image_size', None))
         self.arguments = set(inspect.signature(self.network.forward).parameters)
 
     def forward(self, images: Tensor) -> Features:
         """Features of ``(B, 3, H, W)`` images, normalized as the model wants them."""
-        size = tuple(images.shape[-2:])
+        size = (images.shape[2], images.shape[3])
         kwargs: dict[str, Any] = {}
         if 'interpolate_pos_encoding' in self.arguments and size != self.native_size:
             kwargs['interpolate_pos_encoding'] = True
         if 'noise' in self.arguments and self.patch is not None:
-            # MAE shuffles its patches by this noise, also when it hides none: rising noise leaves their order.
+            # MAE shuffles its patches by this noise, also when it masks none: rising noise leaves their order.
             count = (size[0] // self.patch[0]) * (size[1] // self.patch[1])
             order = torch.arange(count, device=images.device, dtype=torch.float32)
             kwargs['noise'] = order.expand(len(images), -1)
@@ -103,7 +95,7 @@ class TransformersTeacher(nn.Module):
             self.token_stride or self._pyramid_stride(output.shape[1], size),
             size,
             self.class_token,
-            f'the transformers model {self.label}',
+            f'the transformers model {self.network.config.model_type}',
         )
 
     def _pyramid_stride(self, tokens: int, size: tuple[int, int]) -> tuple[int, int]:
@@ -126,7 +118,7 @@ def _build(settings: dict[str, Any]) -> nn.Module:
     settings.pop('auto_map', None)  # would name code in the folder
     config = transformers.CONFIG_MAPPING[kind](**settings)
     config = getattr(config, 'vision_config', config)
-    if hasattr(config, 'mask_ratio'):
+    if getattr(config, 'mask_ratio', None) is not None:
         config.mask_ratio = 0.0  # MAE: the teacher sees whole images
     try:
         # A pooler is no part of many releases, and no part of the features.
@@ -144,8 +136,8 @@ def _normalization(folder: str | None, kind: str) -> tuple[tuple, tuple, str]:
     if 'clip' in kind:
         return _gray(_CLIP_MEAN), _gray(_CLIP_STD), 'CLIP'
     return (
-        (123.675, 116.28, 103.53),
-        (58.395, 57.12, 57.375),
+        IMAGENET_MEAN,
+        IMAGENET_STD,
         'ImageNet, as nothing says otherwise: mean and std of the teacher change it',
     )
 
