@@ -1,5 +1,5 @@
 # MAE's fine-tuning over 100 epochs (arXiv 2111.06377, appendix A.1): AdamW, layer-wise decay of the learning rate,
-# cosine. The rates are those of ViT-B.
+# cosine. The rates are those of ViT-B; the configs of larger ones have rates and epochs of their own.
 max_epochs = 100
 warmup_epochs = 5
 
