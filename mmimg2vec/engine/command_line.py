@@ -19,6 +19,7 @@ from mmimg2vec.engine.backbone_settings import take_backbone_settings
 from mmimg2vec.engine.launch import LAUNCHERS
 from mmimg2vec.environment import require
 from mmimg2vec.errors import UserError
+from mmimg2vec.utils.placeholders import variable_of
 
 # What mmengine's backends import when they start.
 BACKEND_PACKAGES = {
@@ -157,5 +158,8 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
     except UserError as error:
+        name = variable_of(str(error))
+        if name is not None and name not in str(error):
+            error.args = (f'{error} (the environment variable {name} sets it)',)
         sys.excepthook(type(error), error, error.__traceback__)
         sys.exit(2)

@@ -11,7 +11,9 @@ from typing import Any
 from mmengine.config import Config
 
 from mmimg2vec.errors import UserError
+from mmimg2vec.utils.arguments import drop_left_over
 from mmimg2vec.utils.paths import find_shipped, shipped_folder
+from mmimg2vec.utils.placeholders import put_back, values_as_values
 
 
 def load_config(filename: str, options: dict[str, Any] | None = None) -> Config:
@@ -30,7 +32,9 @@ def load_config(filename: str, options: dict[str, Any] | None = None) -> Config:
         hint = f'; near: {", ".join(near)}' if near else ''
         raise UserError(f'no config file {filename}{hint}')
     try:
-        cfg = Config.fromfile(str(path))
+        with values_as_values() as words:
+            cfg = Config.fromfile(str(path))
+        put_back(cfg._cfg_dict, words)
     except Exception as error:  # a config is a program, and may end in anything
         hint = (
             '; where a dict takes the place of another kind of value of a base config, it needs _delete_=True'
@@ -43,6 +47,7 @@ def load_config(filename: str, options: dict[str, Any] | None = None) -> Config:
         notes = unknown_options(cfg, options)
         try:
             notes += fit_schedule(cfg, options)
+            notes += drop_left_over(cfg, options)
             cfg.merge_from_dict(options)
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             what = error.args[0] if error.args else error

@@ -1,10 +1,19 @@
 """The numbers of a report: which stages stand beside one another, and what the tables say of several runs."""
 
 import json
+import re
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from mmengine.structures import BaseDataElement, InstanceData
 
 from mmimg2vec.chain import read_chain
+from mmimg2vec.chain.report import figures, pictures
+from mmimg2vec.chain.report.page import to_html
 from mmimg2vec.chain.report.results import (
     Comparison,
     as_json,
@@ -16,6 +25,7 @@ from mmimg2vec.chain.report.results import (
     table,
     write_json,
 )
+from mmimg2vec.visualization.figures import save_figure
 
 CHAIN = """
 stages = [
@@ -120,3 +130,72 @@ def test_table_of_stages_beside_each_other():
         '',
         'A: mIoU 7.0 %.',
     ]
+
+
+NAMES = ['<script>alert(1)</script>', '<img src=x onerror=alert(1)>', '"><b>', '[x](javascript:alert(1))', '&lt;']
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_names_are_no_html(tmp_path, name):
+    """File names, class names and what stage.json says are whatever somebody wrote there."""
+    page = to_html(f'# {name}\n\n{name}\n\n| stage | command |\n|---|---|\n| {name} | `{name}` |\n', name, tmp_path)
+    body = page[page.index('<body>') :]
+    assert not re.search('<(script|img|b)\\b', page) and 'href="javascript' not in page
+    assert 'alert(1)' in body if 'alert' in name else True
+    assert 'name="viewport" content="width=device-width' in page and 'prefers-color-scheme: dark' in page
+
+
+def test_text_of_a_figure_can_be_read(tmp_path):
+    figure = Figure(dpi=100)
+    axes = figure.subplots()
+    axes.set_title('small', fontsize=5)
+    axes.text(0.5, 0.5, 'tiny', fontsize=2)
+    axes.tick_params(labelsize=4)
+    save_figure(figure, tmp_path / 'figure.png')
+    assert min(text.get_fontsize() for text in figure.findobj(Text)) * 100 / 72 >= 12
+
+
+def test_panels_stand_in_rows_that_a_page_shows_whole():
+    figure, panels = figures._panels(8, 3, (3.6, 2.8))
+    assert len(panels) == len(figure.axes) == 8 and figure.get_size_inches().tolist() == [3.6 * 3, 2.8 * 3]
+
+
+def test_a_change_of_nothing_looks_like_none():
+    axes = Figure().subplots()
+    figures._plot(axes, [1, 2], [28.75, 29.2], 'red', None)
+    assert axes.lines[0].get_linestyle() == 'None' and axes.lines[0].get_marker() == 'o'
+    figures._keep_proportion(axes, 10.0)
+    low, high = axes.get_ylim()
+    assert high - low == pytest.approx(10) and low < 28.75 < 29.2 < high
+    axes = Figure().subplots()
+    figures._plot(axes, [1, 2, 3], [0.0, 40.0, 60.0], 'red', None)
+    before = axes.get_ylim()
+    figures._keep_proportion(axes, 10.0)
+    assert axes.lines[0].get_linestyle() == '-' and axes.get_ylim() == before
+
+
+LOAD, RESIZE = dict(type='mmdet.LoadAnnotations', with_bbox=True), dict(type='mmdet.Resize', scale=(50, 50))
+
+
+@pytest.mark.parametrize(('pipeline', 'resized'), [([LOAD, RESIZE], True), ([RESIZE, LOAD], False), ([LOAD], False)])
+def test_true_boxes_are_drawn_where_they_are(monkeypatch, pipeline, resized):
+    """Boxes that are loaded after the image was resized are in the image's own pixels already."""
+    dataset = dict(type='mmdet.CocoDataset', pipeline=pipeline)
+    assert pictures._truth_is_resized(dict(type='Wrapper', dataset=dataset)) == resized
+    own = torch.tensor([[10.0, 20.0, 60.0, 80.0]])
+    sample = BaseDataElement(metainfo=dict(scale_factor=(0.5, 0.25), truth_is_resized=resized))
+    factors = torch.tensor([0.5, 0.25, 0.5, 0.25]) if resized else 1.0
+    sample.gt_instances = InstanceData(labels=torch.tensor([0]), bboxes=own * factors)
+    monkeypatch.setattr(pictures, '_image', lambda _: np.zeros((100, 100, 3), np.uint8))
+    axes = Figure().subplots()
+    pictures._draw_instances(axes, sample, ('ball',), truth=True)
+    assert axes.lines[0].get_xydata()[[0, 2]].flatten().tolist() == own[0].tolist()
+
+
+def test_curves_in_words(monkeypatch):
+    records = [{'loss': 4.0, 'step': 1}, {'loss': 1.25, 'step': 2}, {'accuracy/top1': 28.0, 'step': 2}]
+    monkeypatch.setattr(figures, 'read_scalars', lambda folder: records)
+    chain, stage = SimpleNamespace(folder=lambda stage: None), SimpleNamespace(title='Classification')
+    assert figures.describe_curves(chain, stage, None).startswith(
+        'Curves of Classification: training loss from 4 to 1.25'
+    )

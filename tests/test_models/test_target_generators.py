@@ -265,9 +265,12 @@ def test_pooled_output_is_named():
         connect(BackboneTargetGenerator(teacher, random_weights=0))
 
 
-def test_only_resnets_are_dilated():
+def test_an_output_stride_that_a_resnet_left_over_is_left_out():
+    """Only networks with stages can be dilated; whether the grids fit is asked all the same."""
+    generator = connect(BackboneTargetGenerator(VIT, output_stride=16, random_weights=0))
+    assert generator.output_stride is None
     with pytest.raises(UserError, match='only ResNet-like teachers can be dilated'):
-        connect(BackboneTargetGenerator(VIT, output_stride=16, random_weights=0))
+        build_teacher(VIT, seed=0, output_stride=16)
 
 
 def test_unknown_teacher_is_named():

@@ -25,8 +25,7 @@ def draw_results(runs: list[list[Comparison]], path: Path) -> Path | None:
     if all(row.baseline is None for run in runs for row in run):
         return _draw_stages(runs, path)
     keys = list(dict.fromkeys((row.stage, row.key) for run in runs for row in run if row.baseline is not None))
-    figure = Figure(figsize=(1.9 * len(keys) + 0.8, 3.2), dpi=100, layout='constrained')
-    axes = figure.subplots(1, len(keys), squeeze=False)[0]
+    figure, axes = _panels(len(keys), 5, (2.1, 3.2))
     for ax, key in zip(axes, keys, strict=True):
         rows = [row for run in runs for row in run if (row.stage, row.key) == key]
         sides = {
@@ -107,17 +106,17 @@ def draw_curves(chain: Chain, stage: Stage, baseline: Stage | None, path: Path) 
         keys.append('diversity')
     if not keys:
         return None
-    figure = Figure(figsize=(3.6 * len(keys), 2.8), dpi=100, layout='constrained')
-    for ax, key in zip(figure.subplots(1, len(keys), squeeze=False)[0], keys, strict=True):
+    figure, panels = _panels(len(keys), 3, (3.6, 2.8))
+    for ax, key in zip(panels, keys, strict=True):
         if key == 'diversity':
             _draw_diversity(ax, runs[PRETRAINED])
             continue
         factor = METRICS[key][1] if key in METRICS else 1.0
         for color, records in runs.items():
             steps, values = curve(records, key)
-            mark = '.-' if len(steps) < 30 else '-'
             label = LABELS[color] if baseline is not None else None
-            ax.plot(steps, [factor * v for v in values], mark, color=color, label=label)
+            _plot(ax, steps, [factor * v for v in values], color, label)
+        _keep_proportion(ax, 10.0 if key in METRICS else 0.0)
         _finish(ax, wanted[key], 'iteration' if key not in METRICS else 'epoch or iteration')
         if baseline is not None:
             ax.legend(fontsize=8, frameon=False)
@@ -126,9 +125,61 @@ def draw_curves(chain: Chain, stage: Stage, baseline: Stage | None, path: Path) 
 
 def _draw_diversity(ax: Axes, records: list[dict]) -> None:
     for key, color in (('target_diversity', 'black'), ('prediction_diversity', PRETRAINED)):
-        ax.plot(*curve(records, key), '.-', color=color, label=key.split('_')[0])
+        _plot(ax, *curve(records, key), color, key.split('_')[0])
+    _keep_proportion(ax)
     _finish(ax, 'token diversity', 'iteration')
     ax.legend(fontsize=8, frameon=False)
+
+
+def _panels(count: int, columns: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
+    """A figure of some panels in rows, which a page shows without making it smaller."""
+    across = min(count, columns)
+    rows = -(-count // across)
+    figure = Figure(figsize=(size[0] * across, size[1] * rows), dpi=100, layout='constrained')
+    grid = list(figure.subplots(rows, across, squeeze=False).flat)
+    for ax in grid[count:]:
+        ax.remove()
+    return figure, grid[:count]
+
+
+def _plot(ax: Axes, steps: list[float], values: list[float], color: str, label: str | None) -> None:
+    """A curve; one or two measurements are points, between which nothing was measured."""
+    mark = 'o' if len(steps) < 3 else '.-' if len(steps) < 30 else '-'
+    ax.plot(steps, values, mark, color=color, label=label)
+
+
+def _keep_proportion(ax: Axes, least: float = 0.0) -> None:
+    """Let the vertical axis span a tenth of its values at least, so that a change of nothing looks like none.
+
+    Args:
+        ax: Changed in place.
+        least: Span in the values' unit: ten points of a percentage.
+    """
+    low, high = ax.get_ylim()
+    span = max(least, 0.1 * max(abs(low), abs(high)))
+    if high - low < span:
+        middle = (low + high) / 2
+        low = middle - span / 2
+        ax.set_ylim(max(low, 0.0) if middle >= 0 else low, max(low, 0.0) + span if middle >= 0 else low + span)
+
+
+def describe_curves(chain: Chain, stage: Stage, baseline: Stage | None) -> str:
+    """The curves of :func:`draw_curves` in words, for those who do not see them: first and last value of each."""
+    shown = [
+        ('loss', 'training loss', 1.0),
+        *((key, f'{name} in %', factor) for key, (name, factor) in METRICS.items()),
+    ]
+    parts = []
+    for name, one in (('', stage), (', from scratch', baseline)):
+        records = [] if one is None else read_scalars(chain.folder(one))
+        for key, title, factor in (
+            ('loss', 'training loss', 1.0),
+            *((k, f'{v[0]} in %', v[1]) for k, v in METRICS.items()),
+        ):
+            values = curve(records, key)[1]
+            if values:
+                parts.append(f'{title}{name} from {factor * values[0]:.3g} to {factor * values[-1]:.3g}')
+    return f'Curves of {stage.title}: {"; ".join(parts)}'
 
 
 def _finish(ax: Axes, title: str, steps: str) -> None:

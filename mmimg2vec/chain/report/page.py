@@ -14,7 +14,7 @@ from mmimg2vec.chain.commands import Launch, shell_line, stage_command
 from mmimg2vec.chain.logs import final_metrics
 from mmimg2vec.chain.plan import Chain, Stage
 from mmimg2vec.chain.records import read_record, read_seconds
-from mmimg2vec.chain.report.figures import draw_curves, draw_results
+from mmimg2vec.chain.report.figures import describe_curves, draw_curves, draw_results
 from mmimg2vec.chain.report.pictures import draw_predictions
 from mmimg2vec.chain.report.results import Comparison, compare, pairs, table, write_json
 from mmimg2vec.environment import require
@@ -57,7 +57,7 @@ def _sections(chain: Chain, rows: list[Comparison], pictures: Path) -> list[str]
     if rows:
         sections.append(table([rows], chain.differences))
         bars = draw_results([rows], pictures / 'results.png')
-        sections += [_picture('results', bars)] if bars else []
+        sections += [_picture(_describe(rows), bars)] if bars else []
         sections.append(_legend(rows))
     sections.append(
         f'One run, seed {chain.seed}, on {where}, {time.strftime("%Y-%m-%d")}; {seconds / 60:.0f} minutes of '
@@ -79,7 +79,7 @@ def _stage(chain: Chain, stage: Stage, baseline: Stage | None, pictures: Path) -
     curves = draw_curves(chain, stage, baseline, pictures / f'{stage.name}-curves.png')
     sections = [f'## {stage.title}']
     if curves is not None:
-        sections.append(_picture(f'curves of {stage.name}', curves))
+        sections.append(_picture(describe_curves(chain, stage, baseline), curves))
     if read_record(chain.folder(stage)) is not None:
         drawn = sorted(chain.folder(stage).glob('*/vis_data/vis_image/features_*.png'))
         if drawn:
@@ -88,7 +88,7 @@ def _stage(chain: Chain, stage: Stage, baseline: Stage | None, pictures: Path) -
             sections += [
                 'Image, what the student sees of it, the target (what the teacher sees, or pixels), and what the '
                 'student predicts for the masked patches: features as colors, by their first principal components.',
-                _picture(f'features of {stage.name}', shown),
+                _picture(f'Features of {stage.title} as colors, a row for each image', shown),
             ]
         sections += _predictions(chain, stage, baseline, pictures / f'{stage.name}-pictures.png')
     return sections if len(sections) > 1 else []
@@ -108,7 +108,7 @@ def _predictions(chain: Chain, stage: Stage, baseline: Stage | None, path: Path)
         'are objects, each with the score that the model gives it.'
         if 'coco/bbox_mAP' in final_metrics(chain.folder(stage))
         else 'Validation images, which no training has seen.',
-        _picture(f'predictions of {stage.name}', drawn),
+        _picture(f'Validation images with truth and predictions of {stage.title}', drawn),
     ]
 
 
@@ -123,20 +123,37 @@ def _stages(chain: Chain) -> str:
     return '\n'.join(lines)
 
 
+def _describe(rows: list[Comparison]) -> str:
+    """The bars in words."""
+    values = [
+        f'{row.title}, {row.metric}: {row.value:.1f}'
+        + ('' if row.baseline is None else f' pre-trained, {row.baseline:.1f} from scratch')
+        for row in rows
+        if row.value is not None
+    ]
+    return f'Bars, in percent. {"; ".join(values)}'
+
+
 def _picture(title: str, path: Path) -> str:
-    return f'![{title}](pictures/{path.name})'
+    return f'![{re.sub(r"[][]", "", title)}](pictures/{path.name})'
 
 
 _STYLE = """
-body { font: 16px/1.55 system-ui, sans-serif; color: #222; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
+:root { color-scheme: light dark; --text: #222; --ground: #fff; --line: #ddd; }
+@media (prefers-color-scheme: dark) { :root { --text: #ddd; --ground: #16181b; --line: #444; } a { color: #8ab4f8; } }
+body { font: 16px/1.55 system-ui, sans-serif; color: var(--text); background: var(--ground); max-width: 72rem;
+  margin: 2rem auto; padding: 0 1rem; overflow-wrap: break-word; }
 table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; }
-th, td { border-bottom: 1px solid #ddd; padding: .35rem .8rem; text-align: left; vertical-align: top; }
-img { max-width: 100%; } code { font-size: 80%; } h2 { margin-top: 2.5rem; }
+th, td { border-bottom: 1px solid var(--line); padding: .35rem .8rem; text-align: left; vertical-align: top; }
+p:has(> img) { overflow-x: auto; } img { background: #fff; border-radius: 4px; }
+code { font-size: 80%; } h2 { margin-top: 2.5rem; }
 """
 
 
 def to_html(text: str, title: str, folder: Path) -> str:
     """Turn Markdown into one HTML page that holds its pictures.
+
+    HTML in the text is shown as text: names of files and classes, and what a record of a stage says, are nobody's code.
 
     Args:
         text: Markdown; its pictures' paths are relative to ``folder``.
@@ -144,7 +161,10 @@ def to_html(text: str, title: str, folder: Path) -> str:
         folder: Folder of the Markdown file.
     """
     markdown = require('markdown', 'the HTML report')
-    body = markdown.markdown(text, extensions=['tables'])
+    converter = markdown.Markdown(extensions=['tables'])
+    converter.preprocessors.deregister('html_block')
+    converter.inlinePatterns.deregister('html')
+    body = re.sub(r'href="(?!https?://)[^"]*"', '', converter.convert(text))
 
     def embed(match: re.Match) -> str:
         data = base64.b64encode((folder / match[1]).read_bytes()).decode()
@@ -152,6 +172,7 @@ def to_html(text: str, title: str, folder: Path) -> str:
 
     body = re.sub(r'src="([^":]+\.png)"', embed, body)
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{html.escape(title)}</title>'
         f'<style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n'
     )

@@ -94,6 +94,8 @@ def predict(chain: Chain, stage: Stage, count: int) -> tuple[list[Any], tuple[st
         with torch.no_grad():
             # One by one: mmseg does not batch test images of several sizes.
             samples = [model.test_step(pseudo_collate([dataset[int(i)]]))[0] for i in indices]
+        for sample in samples:
+            sample.set_metainfo({'truth_is_resized': _truth_is_resized(cfg.val_dataloader.dataset)})
         return samples, tuple(dataset.metainfo['classes'])
 
 
@@ -141,7 +143,7 @@ def _draw_instances(ax: Axes, sample: Any, classes: tuple[str, ...], truth: bool
     labels = instances.labels.cpu().numpy()
     boxes = instances.bboxes
     boxes = (boxes.tensor if hasattr(boxes, 'tensor') else boxes).detach().cpu().numpy()
-    if truth:  # predictions are in the image's own pixels, the truth in those of the resized one
+    if truth and sample.truth_is_resized:  # predictions are in the image's own pixels
         boxes = boxes / np.tile(sample.scale_factor, 2)
     canvas = image.astype(np.float32)
     for mask, label in zip(_masks(instances, image.shape[:2]), labels, strict=False):
@@ -165,6 +167,15 @@ def _draw_instances(ax: Axes, sample: Any, classes: tuple[str, ...], truth: bool
         )
     ax.set_xlim(-0.5, image.shape[1] - 0.5)
     ax.set_ylim(image.shape[0] - 0.5, -0.5)
+
+
+def _truth_is_resized(dataset: Any) -> bool:
+    """Whether a dataset's true boxes are in pixels of the resized image, being loaded before they are resized."""
+    while 'dataset' in dataset:
+        dataset = dataset['dataset']
+    kinds = [str(transform['type']).split('.')[-1] for transform in dataset.get('pipeline') or []]
+    loads = next((number for number, kind in enumerate(kinds) if 'Annotations' in kind), len(kinds))
+    return any('Resize' in kind for kind in kinds[loads:])
 
 
 def _best(instances: Any, count: int) -> Any:

@@ -15,7 +15,7 @@ from torch import Tensor
 from mmimg2vec.checkpoint.fill import fill
 from mmimg2vec.errors import UserError
 from mmimg2vec.models.target_generators.base import NORMALIZATIONS, TargetGenerator, TargetLayout, freeze, normalize
-from mmimg2vec.models.teachers.base import Teacher, TeacherSpec, inspect_teacher
+from mmimg2vec.models.teachers.base import NoStages, Teacher, TeacherSpec, inspect_teacher
 from mmimg2vec.models.teachers.build import build_teacher, check_features, fold_batchnorm
 from mmimg2vec.models.teachers.from_checkpoint import teacher_from_checkpoint
 from mmimg2vec.models.utils import map_to_tokens
@@ -155,14 +155,13 @@ class BackboneTargetGenerator(TargetGenerator):
         """
         self.img_size = (img_size[0], img_size[1])
         wanted = self._student_grid(*img_size)
-        # A grid that will be resampled, or dilated, is not reached by another size of the images.
-        adapts = self.resample is None and self.output_stride is None
-        spec = inspect_teacher(
-            self._build,
-            self.input_size or (img_size[0], img_size[1]),
-            wanted if adapts else None,
-            fixed=self.input_size is not None,
-        )
+        try:
+            spec = self._inspect(self.img_size, wanted)
+        except NoStages:
+            # What a config for a ResNet left over; whether the grids fit is asked below all the same.
+            print_log(f'the teacher has no stages to dilate: output_stride={self.output_stride} is left out', 'current')
+            self.output_stride = None
+            spec = self._inspect(self.img_size, wanted)
         if self.mean_and_std is not None:
             mean, std = self.mean_and_std
             spec = replace(spec, mean=mean, std=std, known_from='the config')
@@ -182,6 +181,16 @@ class BackboneTargetGenerator(TargetGenerator):
         self._set_normalization(spec.mean, spec.std)
         print_log(f'Teacher {spec}', logger='current')
         return TargetLayout(wanted, spec.channels, spec.pooled_channels)
+
+    def _inspect(self, img_size: tuple[int, int], wanted: tuple[int, int]) -> TeacherSpec:
+        # A grid that will be resampled, or dilated, is not reached by another size of the images.
+        adapts = self.resample is None and self.output_stride is None
+        return inspect_teacher(
+            self._build,
+            self.input_size or img_size,
+            wanted if adapts else None,
+            fixed=self.input_size is not None,
+        )
 
     def load(self) -> None:
         """Build and fill the teacher, check it on one image, fold, freeze; a second call does nothing.

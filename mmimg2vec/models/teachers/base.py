@@ -18,6 +18,10 @@ IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 
 
+class NoStages(UserError):
+    """A network without stages, such as a vision transformer, cannot be dilated."""
+
+
 class Features(NamedTuple):
     """What a teacher sees in a batch.
 
@@ -136,11 +140,12 @@ class Teacher(nn.Module):
         """Dilate the last stages, in place, until the map has this stride.
 
         Raises:
-            UserError: They cannot be dilated, or not to this stride.
+            NoStages: There are none.
+            UserError: They cannot be dilated to this stride.
         """
-        raise UserError(
+        raise NoStages(
             f'output_stride={output_stride}: only ResNet-like teachers can be dilated, not {self.name}; '
-            'use target_generator.input_size or resample instead'
+            'set target_generator.output_stride=None, and input_size or resample where the grids differ'
         )
 
     def fingerprint(self) -> str:
