@@ -172,10 +172,7 @@ def describe_curves(chain: Chain, stage: Stage, baseline: Stage | None) -> str:
     parts = []
     for name, one in (('', stage), (', from scratch', baseline)):
         records = [] if one is None else read_scalars(chain.folder(one))
-        for key, title, factor in (
-            ('loss', 'training loss', 1.0),
-            *((k, f'{v[0]} in %', v[1]) for k, v in METRICS.items()),
-        ):
+        for key, title, factor in shown:
             values = curve(records, key)[1]
             if values:
                 parts.append(f'{title}{name} from {factor * values[0]:.3g} to {factor * values[-1]:.3g}')
