@@ -192,12 +192,11 @@ def _heads(
     num_layers: int,
     source: str,
 ) -> int:
-    if backbone:
-        arch = backbone.get('arch', 'base')
-    if arch is None and num_heads is not None:
+    named: Any = backbone.get('arch', 'base') if backbone else arch
+    if named is None and num_heads is not None:
         return num_heads
     zoo = VisionTransformer.arch_zoo
-    if arch is None:
+    if named is None:
         fits = [
             name
             for name, settings in zoo.items()
@@ -208,13 +207,13 @@ def _heads(
             f'{source} carries no config, and its shapes ({embed_dims} wide, {num_layers} blocks) do not tell the '
             f'number of attention heads: add {hint}'
         )
-    if isinstance(arch, str):
-        if arch.lower() not in zoo:
-            raise UserError(f"{arch} is no architecture of mmpretrain's: {', '.join(sorted(zoo))}")
-        arch = zoo[arch.lower()]
-    if (arch['embed_dims'], arch['num_layers']) != (embed_dims, num_layers):
+    if isinstance(named, str):
+        if named.lower() not in zoo:
+            raise UserError(f"{named} is no architecture of mmpretrain's: {', '.join(sorted(zoo))}")
+        named = zoo[named.lower()]
+    if (named['embed_dims'], named['num_layers']) != (embed_dims, num_layers):
         raise UserError(
-            f'{source} is {embed_dims} wide with {num_layers} blocks, the architecture named {arch["embed_dims"]} wide '
-            f'with {arch["num_layers"]}: name the one that it was trained with'
+            f'{source} is {embed_dims} wide with {num_layers} blocks, the architecture named {named["embed_dims"]} '
+            f'wide with {named["num_layers"]}: name the one that it was trained with'
         )
-    return arch['num_heads']
+    return named['num_heads']

@@ -51,7 +51,7 @@ def fit_positions(weights: Weights, module: nn.Module) -> Weights:
         The weights with these tables in the grid of ``module``, class token first where there is one; those given where
         nothing is to be done.
     """
-    owner = next(
+    owner: Any = next(
         (part for part in module.modules() if hasattr(part, _NAME) and hasattr(part, 'patch_resolution')), None
     )
     if owner is None or weights.grid is None:

@@ -73,7 +73,7 @@ def from_serializable(value: Any) -> Any:
 
 
 def _plain_mapping(value: Mapping, path: str) -> dict:
-    plain = OrderedDict() if isinstance(value, OrderedDict) else {}
+    plain: Any = OrderedDict() if isinstance(value, OrderedDict) else {}
     for key, item in value.items():
         try:
             plain[to_serializable(key)] = to_serializable(item, f'{path}[{key!r}]')

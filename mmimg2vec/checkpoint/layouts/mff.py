@@ -59,11 +59,12 @@ def convert_checkpoint(checkpoint: Mapping[str, Any], to: Names) -> dict[str, An
             f'the checkpoint is neither an MFF nor an MAE: it has no {_PATCHES}; name a checkpoint of '
             'mmpretrain.MFF, mmpretrain.MAE or mmimg2vec.MFF'
         )
-    renamed = rename(state)
+    renamed: Any = rename(state)
     if 'state_dict' not in checkpoint:
         return renamed
     if hasattr(state, '_metadata'):  # versions of the modules, by their names
-        renamed = type(state)(renamed)
+        kind: Any = type(state)
+        renamed = kind(renamed)
         renamed._metadata = rename(state._metadata)
     whole = {**checkpoint, 'state_dict': renamed}
     carried = whole.pop(CARRIED, {})
