@@ -7,8 +7,8 @@ _base_ = ['img2vec_shapes.py']
 
 title = 'From images to classifier, detector and segmenter, by CAE v2'
 introduction = """
-A small vision transformer (ViT) is **pre-trained** by CAE v2: half of an image is hidden from it, and it predicts what
-a *teacher*, a tiny CLIP, sees in the visible and in the hidden parts. Then the same ViT is trained **with labels** for
+A small vision transformer (ViT) is **pre-trained** by CAE v2: half of an image is masked, and it predicts what
+a *teacher*, a tiny CLIP, sees in the visible and in the masked parts. Then the same ViT is trained **with labels** for
 three tasks, once starting from the pre-trained weights and once from scratch, for the same number of steps on the same
 images. What pre-training is worth is the difference.
 

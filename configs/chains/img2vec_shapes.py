@@ -7,8 +7,8 @@ _base_ = ['../_base_/shapes_chain.py']
 
 title = 'From unlabeled images to classifier, detector and segmenter'
 introduction = """
-A small vision transformer (ViT) is **pre-trained without labels** by Img2Vec: most of an image is hidden from it, and
-it predicts what a *teacher*, a small ResNet that was itself trained without labels, sees in the hidden parts. Then the
+A small vision transformer (ViT) is **pre-trained without labels** by Img2Vec: most of an image is masked, and
+it predicts what a *teacher*, a small ResNet that was itself trained without labels, sees in the masked parts. Then the
 same ViT is trained **with labels** for three tasks, once starting from the pre-trained weights and once from scratch,
 for the same number of steps on the same images. What pre-training is worth is the difference.
 

@@ -1,18 +1,18 @@
 """What does CAE v2 learn from, how much should it hide, and does fusion help MAE? The same student, images and steps.
 
-Pre-trainings of one budget: CAE v2 supervised on visible patches, on hidden ones and on all, with half of the patches
-hidden; on all with a quarter and with three quarters hidden; MAE; MFF. The features are compared frozen.
+Pre-trainings of one budget: CAE v2 supervised on visible patches, on masked ones and on all, with half of the patches
+masked; on all with a quarter and with three quarters masked; MAE; MFF. The features are compared frozen.
 ``make experiment ARGS="configs/chains/methods_shapes.py"`` runs it over several seeds; IMG2VEC_EPOCHS=N gives each
 pre-training N epochs, two or more (name another --out then).
 """
 
 _base_ = ['../_base_/shapes_chain.py']
 
-title = 'CAE v2, MFF and MAE: what is supervised, how much is hidden, what fusion adds'
+title = 'CAE v2, MFF and MAE: what is supervised, how much is masked, what fusion adds'
 introduction = """
 The same small vision transformer is pre-trained in seven ways, each on the same images with the same crops, batch and
-number of steps. *CAE v2* predicts what a tiny CLIP, the teacher, sees in the **visible** patches, in the **hidden**
-ones or in **all**, with a quarter, a half or three quarters of the patches hidden. *MAE* predicts masked pixels, and
+number of steps. *CAE v2* predicts what a tiny CLIP, the teacher, sees in the **visible** patches, in the **masked**
+ones or in **all**, with a quarter, a half or three quarters of the patches masked. *MAE* predicts masked pixels, and
 *MFF* does so from several blocks of the transformer. Then the frozen features are asked how well they tell ten classes
 apart; beside them those of the two transformers (CAE v2's has LayerScale) with random weights.
 

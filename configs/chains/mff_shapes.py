@@ -7,8 +7,8 @@ _base_ = ['img2vec_shapes.py']
 
 title = 'From unlabeled images to classifier, detector and segmenter, by MFF'
 introduction = """
-A small vision transformer (ViT) is **pre-trained without labels** by MFF: most of an image is hidden from it, and it
-predicts the pixels of the hidden parts from several of its blocks, fused. Then the same ViT is trained **with labels**
+A small vision transformer (ViT) is **pre-trained without labels** by MFF: most of an image is masked, and it
+predicts the pixels of the masked parts from several of its blocks, fused. Then the same ViT is trained **with labels**
 for three tasks, once starting from the pre-trained weights and once from scratch, for the same number of steps on the
 same images. What pre-training is worth is the difference.
 

@@ -8,8 +8,8 @@ _base_ = ['../_base_/shapes_chain.py']
 
 title = 'Pixels or features: what should a masked autoencoder predict?'
 introduction = """
-The same small vision transformer is pre-trained without labels two times: it predicts hidden *pixels* (MAE), or the
-*features* that a small self-supervised ResNet, the teacher, has of the hidden parts (Img2Vec). Then its frozen features
+The same small vision transformer is pre-trained without labels two times: it predicts masked *pixels* (MAE), or the
+*features* that a small self-supervised ResNet, the teacher, has of the masked parts (Img2Vec). Then its frozen features
 are asked how well they tell ten classes apart; beside them those of the same transformer with random weights.
 """
 work_dir = 'work_dirs/targets'

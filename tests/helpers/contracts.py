@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import io
+import math
 
 import pytest
 import torch
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
+from mmimg2vec import UserError
 from mmimg2vec.models.utils import TokenMask
 
 init_default_scope('mmpretrain')
@@ -206,3 +208,79 @@ class NeckContract:
         assert latents.grad.abs().sum(dim=(0, 2)).min() > 0
         for name, parameter in neck.named_parameters():
             assert not parameter.requires_grad or reached(parameter.grad), name
+
+
+class HeadContract:
+    """Says where prediction and target are compared, and leads the prediction to the target there."""
+
+    channels = 8
+    class_channels = 8
+    tokens = 16
+
+    def build(self, **kwargs) -> nn.Module:
+        raise NotImplementedError('a test class names its part here')
+
+    def inputs(self, head: nn.Module, masked: int = 12) -> tuple[TokenMask, Tensor, Tensor, Tensor, dict[str, Tensor]]:
+        """Masks, positions, prediction, class token and target."""
+        draw = torch.Generator().manual_seed(3)
+        mask = random_token_mask(2, self.tokens, masked)
+        positions = head.positions(mask)
+        prediction = torch.randn(*positions.shape, self.channels, generator=draw, requires_grad=True)
+        class_token = torch.randn(2, self.class_channels, generator=draw, requires_grad=True)
+        target = {
+            'tokens': torch.randn(2, self.tokens, self.channels, generator=draw),
+            'pooled': torch.randn(2, self.channels, generator=draw),
+        }
+        return mask, positions, prediction, class_token, target
+
+    @pytest.mark.parametrize('supervision', ['masked', 'visible', 'all'])
+    @pytest.mark.parametrize('share', [1.0, 0.3])
+    def test_positions_are_a_share_of_the_kind_that_is_compared(self, supervision, share):
+        head = self.build(supervision=supervision, share=share)
+        mask = random_token_mask(2, self.tokens, 12)
+        wanted = {'masked': mask.masked, 'visible': ~mask.masked, 'all': torch.ones_like(mask.masked)}[supervision]
+        positions, candidates = head.positions(mask), head.candidates(mask)
+        assert candidates.shape == (2, int(wanted[0].sum())) and wanted.gather(1, candidates).all()
+        assert positions.shape == (2, math.ceil(share * candidates.shape[1]))
+        assert wanted.gather(1, positions).all()
+        assert (positions.diff(dim=1) > 0).all()  # raster order, none twice
+
+    def test_losses_lead_to_the_target(self):
+        head = self.build()
+        _, positions, prediction, class_token, target = self.inputs(head)
+        result = head.loss(prediction, positions, class_token, target)
+        losses = [value for name, value in result.items() if 'loss' in name]
+        assert losses and all(value.ndim == 0 and value.requires_grad for value in losses)
+        sum(losses).backward()
+        wanted = target['tokens'].gather(1, positions[..., None].expand(-1, -1, self.channels))
+        assert (prediction.grad * (prediction - wanted)).sum() > 0
+        assert prediction.grad.abs().sum(dim=-1).min() > 0  # at every position
+        for name, parameter in head.named_parameters():
+            assert reached(parameter.grad), name
+
+    def test_only_tokens_at_the_positions_count(self):
+        head = self.build(supervision='masked')
+        mask, positions, prediction, class_token, target = self.inputs(head)
+        changed = {**target, 'tokens': torch.where(mask.masked[..., None], target['tokens'], 100.0)}
+        first, second = (head.loss(prediction, positions, class_token, t) for t in (target, changed))
+        assert all(torch.equal(first[name], second[name]) for name in first)
+
+    def test_watched_quantities_are_no_losses(self):
+        head = self.build()
+        _, positions, prediction, class_token, target = self.inputs(head)
+        result = head.loss(prediction, positions, class_token, target)
+        watched = {name: value for name, value in result.items() if 'loss' not in name}
+        assert {'target_diversity', 'prediction_diversity', 'prediction_cosine'} <= set(watched)
+        assert not any(value.requires_grad for value in watched.values())
+
+    @pytest.mark.parametrize(
+        ('kwargs', 'message'),
+        [
+            (dict(supervision='hidden'), "choose one of 'masked', 'visible', 'all'"),
+            (dict(share=0), r'head.share=0 is out of range'),
+            (dict(share=1.5), r'head.share=1.5 is out of range'),
+        ],
+    )
+    def test_options_out_of_range_are_named(self, kwargs, message):
+        with pytest.raises(UserError, match=message):
+            self.build(**kwargs)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from mask_contract import MaskTransformContract
 from scipy import ndimage
 
 from mmimg2vec.datasets import BlockTokenMask, DataError, DrawKey, SeededDataset
@@ -9,12 +10,17 @@ from mmimg2vec.registry import DATASETS
 GRID = (14, 14)
 
 
-@pytest.mark.parametrize('hidden', [30, 49, 98, 16, 170])
-def test_exact_count(hidden):
-    rng = np.random.default_rng(hidden)
+class TestBlockTokenMask(MaskTransformContract):
+    def build(self, mask_ratio=None):
+        return BlockTokenMask(self.patch, self.ratio if mask_ratio is None else mask_ratio, min_block=4)
+
+
+@pytest.mark.parametrize('masked', [30, 49, 98, 16, 170])
+def test_exact_count(masked):
+    rng = np.random.default_rng(masked)
     for _ in range(100):
-        mask = block_token_mask(GRID, hidden, rng=rng)
-        assert mask.dtype == bool and mask.shape == (196,) and mask.sum() == hidden
+        mask = block_token_mask(GRID, masked, rng=rng)
+        assert mask.dtype == bool and mask.shape == (196,) and mask.sum() == masked
 
 
 def test_blocks_are_within_the_limits_and_the_grid():
@@ -64,8 +70,8 @@ def test_areas_of_blocks_are_spread_evenly_up_to_the_largest():
     assert 50 < areas.mean() < 64  # uniform between 16 and 98
 
 
-def test_hidden_patches_lie_together():
-    """Of a block-wise mask far more neighbors are hidden than of as many single patches."""
+def test_masked_patches_lie_together():
+    """Of a block-wise mask far more neighbors are masked than of as many single patches."""
     rng = np.random.default_rng(0)
 
     def neighbors(draw):
@@ -77,7 +83,7 @@ def test_hidden_patches_lie_together():
     assert alone < 0.3 and neighbors(lambda: block_token_mask(GRID, 49, rng=rng)) > 0.65
 
 
-def test_every_place_is_hidden_now_and_then():
+def test_every_place_is_masked_now_and_then():
     rng = np.random.default_rng(0)
     share = np.mean([block_token_mask(GRID, 49, rng=rng) for _ in range(500)], axis=0)
     assert share.min() > 0.01 and share.max() < 0.6

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mask_contract import MaskTransformContract
 from mmengine.dataset import default_collate
 from PIL import Image
 
@@ -19,7 +20,7 @@ from mmimg2vec.datasets.transforms import (
 IMAGE = cv2.resize(np.random.RandomState(0).randint(0, 256, (6, 8, 3), dtype=np.uint8), (80, 60))
 
 
-def test_mask_hides_exactly_the_count_uniformly():
+def test_exactly_the_count_is_masked_uniformly():
     rng = np.random.default_rng(0)
     masks = np.stack([random_token_mask(12, 9, rng) for _ in range(4000)])
     assert masks.dtype == bool
@@ -27,26 +28,15 @@ def test_mask_hides_exactly_the_count_uniformly():
     assert np.abs(masks.mean(0) - 0.75).max() < 0.04
 
 
-def test_mask_follows_a_non_square_image():
+class TestRandomTokenMask(MaskTransformContract):
+    def build(self, mask_ratio=None):
+        return RandomTokenMask(self.patch, self.ratio if mask_ratio is None else mask_ratio)
+
+
+def test_patches_that_are_not_square():
     results = RandomTokenMask((8, 16), 0.6).transform(dict(img=np.zeros((40, 64, 3), np.uint8)))
     assert results['mask'].shape == results['token_rank'].shape == (20,)
     assert results['mask'].sum() == 12
-    assert sorted(results['token_rank']) == list(range(20))
-
-
-def test_token_rank_does_not_depend_on_the_mask():
-    transform, image = RandomTokenMask(4, 0.5), np.zeros((16, 16, 3), np.uint8)
-    means = []
-    for _ in range(1500):
-        results = transform.transform(dict(img=image))
-        means.append(results['token_rank'][results['mask']].mean())
-    assert abs(np.mean(means) - 7.5) < 0.15
-
-
-@pytest.mark.parametrize('ratio', [0, 1, -0.1, 1.5, 75])
-def test_ratio_out_of_range(ratio):
-    with pytest.raises(DataError, match=r'out of range'):
-        RandomTokenMask(16, ratio)
 
 
 def test_grids_that_cannot_be_masked():
@@ -68,6 +58,12 @@ def test_packed_samples_stack():
     assert batch['token_rank'].shape == (2, 6) and batch['token_rank'].dtype == torch.int64
     assert [s.img_path for s in batch['data_samples']] == ['0.jpg', '1.jpg']
     assert [s.sample_idx for s in batch['data_samples']] == [0, 1]
+
+
+def test_a_label_is_packed_where_there_is_one():
+    masked = dict(img=np.zeros((32, 32, 3), np.uint8), mask=np.eye(2, dtype=bool).ravel(), token_rank=np.arange(4))
+    assert PackMaskedInputs().transform({**masked, 'gt_label': 3})['data_samples'].gt_label.tolist() == [3]
+    assert 'gt_label' not in PackMaskedInputs().transform(masked)['data_samples']
 
 
 def encoded(extension):

@@ -118,6 +118,18 @@ def test_all_tokens_in_clips_own_normalization(reference, save):
     assert part.describe((SIZE, SIZE)).channels == OUT
 
 
+def test_tokens_of_small_variance_are_normed_as_in_clip(reference, save):
+    """Their variance is about the norms' own eps, 1e-5, where another eps would show."""
+    with torch.no_grad():
+        for tensor in (reference.visual.conv1.weight, reference.visual.class_embedding):
+            tensor.mul_(2e-4)
+        reference.visual.positional_embedding.mul_(1e-2)
+    part = connect(generator(save(reference.state_dict()), mean=(0, 0, 0), std=(1, 1, 1)))
+    images = torch.randn(2, 3, SIZE, SIZE)
+    result, expected = part(images), reference(images)
+    torch.testing.assert_close(result['tokens'], expected[:, 1:], rtol=1e-4, atol=1e-4)
+
+
 def test_only_the_visual_half_is_kept(reference, save):
     part = connect(generator(save(reference.state_dict())))
     part.load()

@@ -1,7 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from contracts import random_token_mask
+from contracts import HeadContract, random_token_mask
 
 from mmimg2vec import UserError
 from mmimg2vec.models import CosineFeatureLoss, FeatureHead, MSEFeatureLoss, SmoothL1FeatureLoss, TokenAlignmentHead
@@ -48,7 +48,12 @@ def test_watched_quantities_are_those_of_prediction_and_target(head):
     torch.testing.assert_close(result['target_diversity'], token_diversity(wanted).mean())
 
 
-class TestFeatureHead:
+class TestFeatureHead(HeadContract):
+    class_channels = 4
+
+    def build(self, **kwargs):
+        return FeatureHead(self.class_channels, self.channels, **kwargs)
+
     def target(self):
         return dict(tokens=torch.randn(2, 16, 8), pooled=torch.randn(2, 8))
 
@@ -87,9 +92,6 @@ class TestFeatureHead:
     @pytest.mark.parametrize(
         ('kwargs', 'message'),
         [
-            (dict(supervision='hidden'), "choose one of 'masked', 'visible', 'all'"),
-            (dict(share=0), r'head.share=0 is out of range'),
-            (dict(share=1.5), r'head.share=1.5 is out of range'),
             (dict(pooled_channels=0), 'gives no feature of the whole image'),
         ],
     )
@@ -100,3 +102,8 @@ class TestFeatureHead:
     def test_beta_has_to_be_positive(self):
         with pytest.raises(UserError, match='has to be positive'):
             SmoothL1FeatureLoss(0)
+
+
+class TestTokenAlignmentHead(HeadContract):
+    def build(self, **kwargs):
+        return TokenAlignmentHead(self.class_channels, self.channels, **kwargs)

@@ -7,10 +7,12 @@ import pytest
 import torch
 import torchvision
 from contracts import TargetGeneratorContract
+from teacher_contract import TeacherContract
 from torch import nn
 
 from mmimg2vec import UserError
 from mmimg2vec.checkpoint.fill import fill
+from mmimg2vec.checkpoint.layouts.clip import to_openai
 from mmimg2vec.checkpoint.weights import choose_prefix
 from mmimg2vec.models import BackboneTargetGenerator, MaskedVisionTransformer
 
@@ -162,6 +164,46 @@ def test_unfit_files_are_named_in_one_line(resnet50, tmp_path):
         with pytest.raises(UserError, match=message) as caught:
             connect(BackboneTargetGenerator(dict(teacher, init_cfg=weights_from(file)), resample='bilinear'))
         assert '\n' not in str(caught.value)
+
+
+class TestResNet(TeacherContract):
+    def config(self):
+        return dict(RESNET50, depth=18, base_channels=8, stem_channels=8)
+
+
+class TestVisionTransformer(TeacherContract):
+    def config(self):
+        arch = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
+        return dict(type='mmpretrain.VisionTransformer', arch=arch, img_size=64, patch_size=16)
+
+
+class TestCLIPTower(TeacherContract):
+    def config(self):
+        arch = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=128)
+        return dict(type='mmimg2vec.CLIPVisionTower', arch=arch, img_size=64, patch_size=16, out_channels=24)
+
+    def released(self, teacher):
+        return to_openai(teacher.network.state_dict())
+
+
+class TestTimm(TeacherContract):
+    size = (48, 48)
+
+    def config(self):
+        pytest.importorskip('timm')
+        return TIMM_VIT
+
+
+class TestTimmPyramid(TeacherContract):
+    def config(self):
+        pytest.importorskip('timm')
+        return dict(type='mmimg2vec.TimmTeacher', model_name='resnet10t')
+
+
+class TestTransformers(TeacherContract):
+    def config(self):
+        pytest.importorskip('transformers')
+        return dict(type='mmimg2vec.TransformersTeacher', config=CLIP)
 
 
 class TestTimmTeacher(TargetGeneratorContract):

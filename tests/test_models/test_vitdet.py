@@ -229,6 +229,14 @@ class TestTraining:
             counts.append(len(calls))
         assert counts == [1, 2]
 
+    def test_attention_dropout_is_of_training_alone(self):
+        plain = randomize(MultiheadAttention(16, 2, attn_drop=0.5))
+        attention, x = GridAttention(plain, window_size=2), torch.randn(2, 4, 4, 16)
+        attention.eval()
+        assert torch.equal(attention(x), attention(x))
+        attention.train()
+        assert not torch.equal(attention(x), attention(x))
+
     def test_drop_path_drops_samples_and_not_windows(self):
         plain = randomize(MultiheadAttention(16, 2, dropout_layer=dict(type='DropPath', drop_prob=0.5)))
         output = GridAttention(plain, window_size=2).train()(torch.randn(32, 4, 4, 16))
