@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mmimg2vec.checkpoint.architecture import Architecture, read_architecture
 from mmimg2vec.checkpoint.backbone_file import PREFIX, Backbone, build_vit, read_backbone, vit_features
 from mmimg2vec.checkpoint.files import check_target, metadata_path, read_metadata, read_tensors, write_checked
-from mmimg2vec.checkpoint.layouts.base import Network
+from mmimg2vec.checkpoint.layouts.base import NOT_OF_BACKBONE, Network
 from mmimg2vec.checkpoint.layouts.table import EXPORTS, LAYOUTS
 from mmimg2vec.checkpoint.parity import Parity, compare
 from mmimg2vec.checkpoint.weights import load_weights
@@ -93,7 +93,7 @@ def import_backbone(
     """Write the weights of another library's vision transformer as a ``backbone.pth``, after checking the features.
 
     Args:
-        source: State dict, ``.pth`` or ``.safetensors``; a classifier's head (``head.``) is left out.
+        source: State dict, ``.pth`` or ``.safetensors``; a classifier's head and MAE's decoder are left out.
         target: File to write, ``.pth``.
         layout: Whose names it has.
         arch: mmpretrain's name of the architecture; not needed for files that :func:`export_backbone` wrote.
@@ -106,7 +106,7 @@ def import_backbone(
     network = _network(layout)
     check_target(target, ('.pth',), 'backbone.pth')
     weights = load_weights(str(source))
-    weights = {name: tensor for name, tensor in weights.items() if not name.startswith('head.')}
+    weights = {name: tensor for name, tensor in weights.items() if not name.startswith(NOT_OF_BACKBONE)}
     metadata = read_metadata(source) if metadata_path(source).is_file() else {}
     state = LAYOUTS[layout].to_ours(weights)
     config = network.config(metadata['kwargs']) if metadata.get('layout') == layout else {}

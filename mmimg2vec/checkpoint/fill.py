@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from mmimg2vec.checkpoint.fill_report import FillReport
+from mmimg2vec.checkpoint.foreign_names import conversion
 from mmimg2vec.checkpoint.positions import fit_positions
 from mmimg2vec.checkpoint.weights import choose_prefix, count_prefixes, load_weights, named_weights
 from mmimg2vec.errors import UserError
@@ -102,6 +103,7 @@ def fill(
         groups=Counter(key.split('.')[0] for key in weights),
         differences=_differences(selected, own),
         fitting_prefix=_fitting_prefix(wanted, weights, found) if absent else None,
+        conversion=conversion(weights, wanted) if absent else None,
         cure=cure or f'give {where} the architecture of that checkpoint, or name another checkpoint',
     )
     if strict:

@@ -31,6 +31,7 @@ class FillReport:
         groups: Beginnings of all names in the file, up to their first dot -> number of tensors.
         differences: How the architecture in the file differs, such as 'depth 12 in the file, 4 in the model'.
         fitting_prefix: Another prefix under which the file has names of the module, or None.
+        conversion: Whose names the file has and what converts it, where it has another library's.
         cure: What to do where the file does not fit.
     """
 
@@ -51,6 +52,7 @@ class FillReport:
     groups: Counter[str]
     differences: tuple[str, ...]
     fitting_prefix: str | None
+    conversion: str | None
     cure: str
 
     @property
@@ -104,6 +106,8 @@ class FillReport:
 
     def _reason(self) -> str:
         held = ', '.join(f'{name}. ({count})' for name, count in self.groups.most_common(6))
+        if self.conversion is not None:
+            return self.conversion
         if self.fitting_prefix is not None:
             return (
                 f'the file has this network under another prefix than {self.prefix!r} (it holds {held}); set '

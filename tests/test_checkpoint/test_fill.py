@@ -5,8 +5,9 @@ import pytest
 import torch
 from mmpretrain.models.backbones import ResNet, VisionTransformer
 
-from mmimg2vec.checkpoint.export import export_backbone
+from mmimg2vec.checkpoint.export import export_backbone, import_backbone
 from mmimg2vec.checkpoint.fill import fill
+from mmimg2vec.checkpoint.layouts.timm import to_timm
 from mmimg2vec.checkpoint.trained import fill_trained
 from mmimg2vec.errors import UserError
 from mmimg2vec.models import BackboneTargetGenerator, MaskedVisionTransformer
@@ -107,6 +108,39 @@ def test_another_method_or_network(tmp_path):
     assert 'another network' in refuse(vit(), resnet)
     message = refuse(ResNet(18), downstream.pretrained(tmp_path / 'vit.pth'))
     assert 'another network' in message
+
+
+def maes_own_file(path, decoder=True):
+    """A file as MAE's authors leave it: timm's names under ``model``, with the decoder or without."""
+    state = dict(to_timm(vit().state_dict()))
+    if decoder:
+        more = ('mask_token', 'decoder_pos_embed', 'decoder_embed.weight', 'decoder_blocks.0.attn.qkv.weight')
+        state |= {name: torch.randn(1, 2, 16) for name in more}
+    torch.save({'model': state}, path)
+    return path
+
+
+@pytest.mark.parametrize('decoder', [True, False])
+def test_maes_own_file_names_its_cure_and_the_cure_works(tmp_path, decoder):
+    """Every door names the conversion; what that writes fills the network, tensor by tensor."""
+    pytest.importorskip('timm')
+    source = maes_own_file(tmp_path / 'mae.pth', decoder)
+    for prefix in ('backbone.', None):
+        message = refuse(vit(), source, prefix)
+        assert 'of 30 tensors are missing' in message
+        assert "its names are timm's, as in the own files of MAE and DINO: convert it with " in message
+        assert 'export_backbone.py FILE OUT --from timm --arch base' in message
+    import_backbone(source, tmp_path / 'backbone.pth', num_heads=downstream.ARCH['num_heads'])
+    module = vit()
+    assert not fill(module, str(tmp_path / 'backbone.pth'), prefix='backbone.').missing
+    weights = torch.load(source, weights_only=True)['model']
+    assert torch.equal(module.layers[1].attn.qkv.weight, weights['blocks.1.attn.qkv.weight'])
+
+
+def test_files_of_cae_v2s_authors_name_their_cure(tmp_path):
+    state = {f'encoder.{name}': value for name, value in to_timm(vit().state_dict()).items()}
+    torch.save({'model': state}, tmp_path / 'cae.pth')
+    assert 'cae_v2.py FILE OUT --to mmimg2vec --part encoder' in refuse(vit(), tmp_path / 'cae.pth')
 
 
 def test_another_prefix(file, tmp_path):

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from mmimg2vec.checkpoint.architecture import Architecture
 
+# Beside a backbone in a file: a classifier's head, MAE's decoder.
+NOT_OF_BACKBONE = ('head.', 'decoder_', 'mask_token')
+
 
 @dataclass(frozen=True)
 class Network:

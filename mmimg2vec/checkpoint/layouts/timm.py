@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mmimg2vec.checkpoint.architecture import Architecture, collapse
 from mmimg2vec.checkpoint.backbone_file import fill_whole
-from mmimg2vec.checkpoint.layouts.base import Layout, Network
+from mmimg2vec.checkpoint.layouts.base import NOT_OF_BACKBONE, Layout, Network
 from mmimg2vec.environment import require
 from mmimg2vec.errors import UserError
 
@@ -54,7 +54,7 @@ def to_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def from_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename from timm's ``VisionTransformer`` to mmpretrain's; a classifier's head is left out.
+    """Rename from timm's ``VisionTransformer`` to mmpretrain's; a classifier's head and MAE's decoder are left out.
 
     Raises:
         UserError: There is a tensor that mmpretrain's has no place for.
@@ -64,7 +64,7 @@ def from_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {
         _rename(name, 'blocks', 'layers', stem, block): tensor
         for name, tensor in state.items()
-        if not name.startswith('head.')
+        if not name.startswith(NOT_OF_BACKBONE)
     }
 
 

@@ -26,7 +26,9 @@ _STRIDES = tuple(2**k for k in range(6))
 class TransformersTeacher(Teacher):
     """A vision model of transformers as ``teacher`` of a target generator: its ``last_hidden_state`` on a grid.
 
-    Of a model for images and texts (CLIP, SigLIP) the image tower alone is built. Class and register tokens and the
+    Of a model for images and texts (CLIP, SigLIP) the image tower alone is built. Of CLIP, ``last_hidden_state`` is the
+    output of the last block, *before* the final LayerNorm and the projection into the space shared with texts. CAE v2's
+    target is behind both: ``CLIPTargetGenerator`` gives that one. Class and register tokens and the
     stride come from the network, normalization from the folder's ``preprocessor_config.json``. The weights come from
     ``init_cfg`` of the teacher (``FOLDER/model.safetensors``), through the project's loader; no code of the folder is
     run and nothing is downloaded.
