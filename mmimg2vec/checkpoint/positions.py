@@ -36,7 +36,10 @@ def file_grid(checkpoint: Any) -> tuple[int, int] | None:
     backbone = model.get('backbone') if isinstance(model, Mapping) else None
     if not isinstance(backbone, Mapping):
         return None
-    (height, width), patch = _pair(backbone.get('img_size', 224)), _pair(backbone.get('patch_size', 16))
+    (height, width), patch = (
+        _pair(backbone.get('pos_embed_size') or backbone.get('img_size', 224)),
+        _pair(backbone.get('patch_size', 16)),
+    )
     return (height // patch[0], width // patch[1]) if height and width and all(patch) else None
 
 
@@ -56,7 +59,7 @@ def fit_positions(weights: Weights, module: nn.Module) -> Weights:
     )
     if owner is None or weights.grid is None:
         return weights
-    here, there = tuple(owner.patch_resolution), weights.grid
+    here, there = tuple(getattr(owner, 'position_grid', owner.patch_resolution)), weights.grid
     # The network's own hook resizes one square to another.
     if there == here or (there[0] == there[1] and here[0] * here[1] != there[0] * there[1]):
         return weights

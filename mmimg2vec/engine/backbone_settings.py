@@ -12,8 +12,10 @@ from mmengine.dist import is_main_process
 from mmengine.runner import find_latest_checkpoint
 from mmpretrain.models.backbones import VisionTransformer
 
+from mmimg2vec.checkpoint.architecture import collapse
 from mmimg2vec.checkpoint.backbone_file import read_backbone
 from mmimg2vec.checkpoint.config_text import read_config_text
+from mmimg2vec.checkpoint.positions import file_grid
 from mmimg2vec.checkpoint.safe_load import safe_load
 from mmimg2vec.errors import UserError
 
@@ -27,7 +29,8 @@ def take_backbone_settings(cfg: Config) -> None:
     """Let the file that a vision transformer starts from say what of the backbone is the file's.
 
     A config that trains knows its width and depth, for its recipe depends on them; the number of attention heads and
-    whether there is LayerScale are the file's. Where nothing is trained (``knn``) the whole architecture is. What was
+    whether there is LayerScale are the file's, and so is the grid of the position embedding where the network keeps it
+    (``pos_embed_size`` of ViTDet). Where nothing is trained (``knn``) the whole architecture is. What was
     changed is said in one line. The file is ``load_from``, else the backbone's ``init_cfg``; one that is not on this
     machine's disk changes nothing, but to a run that goes on: its own checkpoint tells then.
 
@@ -45,7 +48,7 @@ def take_backbone_settings(cfg: Config) -> None:
     if str(backbone.get('type')).split('.')[-1] not in _KINDS or not os.path.isfile(str(path)):
         return
     own = _arch(backbone.get('arch', 'base'))
-    found = _whole(str(path), own) if 'knn' in cfg else _heads_and_scales(str(path), own)
+    found = _whole(str(path), own) if 'knn' in cfg else _heads_and_scales(str(path), own, backbone)
     changed = {key: value for key, value in found.items() if value != _own(backbone, key, own)}
     if not changed:
         return
@@ -83,7 +86,7 @@ def _whole(path: str, own: Mapping[str, int]) -> dict[str, Any]:
     return {key: value for key, value in architecture.mmpretrain_kwargs().items() if key not in _OF_THE_TASK}
 
 
-def _heads_and_scales(path: str, own: Mapping[str, int]) -> dict[str, Any]:
+def _heads_and_scales(path: str, own: Mapping[str, int], backbone: Mapping[str, Any]) -> dict[str, Any]:
     checkpoint = safe_load(path, 'cpu')
     checkpoint = checkpoint if isinstance(checkpoint, Mapping) else {}
     weights = checkpoint.get('state_dict', checkpoint)
@@ -92,6 +95,10 @@ def _heads_and_scales(path: str, own: Mapping[str, int]) -> dict[str, Any]:
         return {}  # another naming, or no vision transformer: what fills the network says so
     scaled = any('attn.gamma1.' in name for name in blocks)
     found: dict[str, Any] = {'layer_scale_init_value': 1e-5 if scaled else 0.0}
+    grid = file_grid(checkpoint)
+    if grid is not None and backbone.get('pos_embed_size') is not None:
+        patch = backbone.get('patch_size', 16)
+        found['pos_embed_size'] = collapse((grid[0] * patch, grid[1] * patch))
     theirs = _arch(_config(checkpoint).get('arch', own))
     if all(theirs.get(name) == own.get(name) for name in ('embed_dims', 'num_layers', 'feedforward_channels')):
         found['arch'] = {name: theirs[name] for name in _ARCH}

@@ -124,6 +124,8 @@ def _shrink_model(model: dict, filename: str, tiny: TinyBenchmark) -> None:
     source = 14 if 'huge' in filename else backbone['patch_size']
     backbone.update(arch=dict(ARCH), img_size=SIDE - SIDE % backbone['patch_size'])
     backbone['init_cfg']['checkpoint'] = tiny.backbone(source, backbone.get('layer_scale_init_value', 0.0))
+    if 'pos_embed_size' in backbone:
+        backbone['pos_embed_size'] = 3 * backbone['patch_size']  # as many patches as the tiny pre-training has
     if 'window_size' in backbone:
         backbone['window_size'] = 3
     if 'out_indices' in backbone:

@@ -176,6 +176,22 @@ class TestBackboneSettings:
         assert cfg.model.backbone.arch == SMALL_H12 and cfg.model.backbone.layer_scale_init_value > 0
         assert 'layer_scale_init_value=1e-05, arch=' in capsys.readouterr().err
 
+    @pytest.mark.parametrize(('size', 'patch', 'wanted'), [(224, 14, 256), (512, 16, 512), ((32, 128), 8, (64, 256))])
+    def test_vitdet_keeps_the_grid_of_pre_training(self, size, patch, wanted, tmp_path):
+        path = self.file(tmp_path)
+        content = torch.load(path, weights_only=True)
+        backbone = (
+            f"type='mmimg2vec.MaskedVisionTransformer', arch=dict({SMALL_H12}), img_size={size}, patch_size={patch}"
+        )
+        content['meta']['config'] = f'model = dict(backbone=dict({backbone}))'
+        torch.save(content, path)
+        cfg = Config.fromfile(MASK_RCNN)
+        assert cfg.model.backbone.pos_embed_size == 224
+        cfg.model.backbone.init_cfg.checkpoint = path
+        take_backbone_settings(cfg)
+        found = cfg.model.backbone.pos_embed_size
+        assert (found if isinstance(found, int) else tuple(found)) == wanted and cfg.model.backbone.img_size == 1024
+
     def test_what_agrees_stays(self, tmp_path, capsys):
         cfg = Config.fromfile(LINEAR)
         before = cfg.to_dict()

@@ -291,6 +291,32 @@ class TestLoading:
             x = images(64, 64)
             torch.testing.assert_close(model(x)[0], evaluated(parent)(x)[0], rtol=0, atol=1e-5)
 
+    @pytest.mark.parametrize('shape', [(64, 64), (96, 48), (128, 160)])
+    def test_positions_are_resized_once(self, tmp_path, shape):
+        """With pre-training's size, the images' table is that of the checkpoint after one interpolation."""
+        source = randomize(VisionTransformer(arch=ARCH, img_size=64))
+        settings = dict(img_size=96, window_size=0, rel_pos=False)
+        once = self.load(self.save(tmp_path, source), pos_embed_size=64, **settings)
+        assert torch.equal(once.pos_embed, source.pos_embed[:, 1:])
+        added = []
+        once.drop_after_pos.register_forward_pre_hook(lambda module, inputs: added.append(inputs[0]))
+        x = images(*shape)
+        once(x)
+        grid = (shape[0] // 16, shape[1] // 16)
+        wanted = resize_pos_embed(source.pos_embed[:, 1:], (4, 4), grid, 'bicubic', 0)
+        torch.testing.assert_close(added[0] - once.patch_embed(x)[0], wanted.expand(len(x), -1, -1), rtol=0, atol=1e-5)
+        twice = self.load(self.save(tmp_path, source), **settings)
+        assert twice.pos_embed.shape == (1, 36, 32)
+
+    def test_positions_of_a_detector_are_not_made_smaller(self):
+        earlier = vitdet(img_size=96, rel_pos=False)
+        with pytest.raises(UserError, match=r'set model.backbone.pos_embed_size=None'):
+            ViTDet(arch=ARCH, img_size=96, rel_pos=False, pos_embed_size=64).load_state_dict(earlier.state_dict())
+        again = ViTDet(arch=ARCH, img_size=96, rel_pos=False, pos_embed_size=64)
+        again.load_state_dict(again.state_dict(), strict=True)
+        with pytest.raises(UserError, match='pos_embed_size=50 of ViTDet does not divide'):
+            ViTDet(arch=ARCH, img_size=96, pos_embed_size=50)
+
     def test_what_our_pretraining_leaves(self, tmp_path):
         source = MaskedVisionTransformer(arch=ARCH, img_size=64)
         source.init_weights()

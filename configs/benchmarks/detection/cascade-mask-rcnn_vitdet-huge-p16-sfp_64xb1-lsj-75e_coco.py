@@ -10,7 +10,8 @@ Run: IMG2VEC_BACKBONE=backbone.pth NNODES=8 NODE_RANK=0 MASTER_ADDR=HOST bash to
 _base_ = ['cascade-mask-rcnn_vitdet-base-p16-sfp_64xb1-lsj-100e_coco.py']
 
 model = dict(
-    backbone=dict(arch='huge', drop_path_rate=0.5, with_cp=True),  # with_cp: less memory for more time
+    # 16 x 16 patches of 14 in pre-training; with_cp: less memory for more time
+    backbone=dict(arch='huge', pos_embed_size=256, drop_path_rate=0.5, with_cp=True),
     neck=dict(in_channels=1280),
 )
 # Of this size ViTDet decays norms and the position embedding too.

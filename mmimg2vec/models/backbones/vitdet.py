@@ -106,6 +106,9 @@ class ViTDet(VisionTransformer):
         with_cp: Whether to keep only the blocks' inputs for the backward pass, and compute the blocks twice.
         with_cls_token: False only: tokens stand on a grid.
         out_type: As the parent's; ``'featmap'``, ``(B, C, H, W)``, by default.
+        pos_embed_size: Image size, an int or (height, width) in pixels of this network's patches, that the position
+            embedding is made for; None is ``img_size``. With the size of pre-training it stays as the checkpoint has it,
+            and is resized once, to the image at hand, as in ViTDet's implementation.
         **kwargs: As ``mmpretrain.VisionTransformer``. ``img_size``, the usual image size (an int or (height, width)),
             is the one that position embedding and tables are made for; for others they are resized in each forward
             (not cached: they are trained).
@@ -125,6 +128,7 @@ class ViTDet(VisionTransformer):
         with_cp: bool = False,
         with_cls_token: bool = False,
         out_type: str = 'featmap',
+        pos_embed_size: int | tuple[int, int] | None = None,
         **kwargs: Any,
     ) -> None:
         if with_cls_token:
@@ -136,6 +140,7 @@ class ViTDet(VisionTransformer):
             super().__init__(with_cls_token=False, out_type=out_type, **kwargs)
         except (AssertionError, TypeError, ValueError) as error:
             raise UserError(f'model.backbone cannot be built: {error}') from error
+        self.position_grid = self._take_position_grid(pos_embed_size)
         self.with_cp = with_cp
         self.global_blocks = _global_blocks(global_blocks, self.num_layers)
         window_size = window_size or 0
@@ -147,6 +152,19 @@ class ViTDet(VisionTransformer):
             layer.attn = GridAttention(layer.attn, window, sizes if rel_pos else None)
         if self.frozen_stages > 0:
             self._freeze_stages()  # again, for the tables
+
+    def _take_position_grid(self, size: int | tuple[int, int] | None) -> tuple[int, int]:
+        if size is None:
+            return tuple(self.patch_resolution)
+        sides = (size, size) if isinstance(size, int) else tuple(size)
+        patch = self.patch_embed.projection.stride
+        grid = tuple(side // step for side, step in zip(sides, patch, strict=True))
+        if min(grid) < 1 or any(side % step for side, step in zip(sides, patch, strict=True)):
+            raise UserError(
+                f'pos_embed_size={size} of ViTDet does not divide into patches of {patch[0]} x {patch[1]} pixels'
+            )
+        self.pos_embed = nn.Parameter(torch.zeros(1, grid[0] * grid[1], self.embed_dims))
+        return grid
 
     def init_weights(self) -> None:
         """Initialize as the parent does, but keep a position embedding that ``init_cfg`` loads in whatever form."""
@@ -163,7 +181,7 @@ class ViTDet(VisionTransformer):
             What the parent returns: one tensor of ``out_type`` for each of ``out_indices``.
         """
         x, grid = self.patch_embed(x)
-        positions = resize_pos_embed(self.pos_embed, self.patch_resolution, grid, self.interpolate_mode, 0)
+        positions = resize_pos_embed(self.pos_embed, self.position_grid, grid, self.interpolate_mode, 0)
         x = self.pre_norm(self.drop_after_pos(x + positions)).unflatten(1, grid)
         outputs = []
         for index, layer in enumerate(self.layers):
@@ -188,7 +206,7 @@ class ViTDet(VisionTransformer):
         name = f'{prefix}pos_embed'
         if name in state_dict:
             state_dict[name] = _fit_positions(
-                state_dict[name], class_token, tuple(self.patch_resolution), self.interpolate_mode
+                state_dict[name], class_token, self.position_grid, tuple(self.patch_resolution), self.interpolate_mode
             )
         name = f'{prefix}patch_embed.projection.weight'
         if name in state_dict:
@@ -203,13 +221,15 @@ def _global_blocks(blocks: Sequence[int] | None, depth: int) -> tuple[int, ...]:
     return tuple(blocks)
 
 
-def _fit_positions(table: Tensor, class_token: bool, grid: tuple[int, int], mode: str) -> Tensor:
+def _fit_positions(
+    table: Tensor, class_token: bool, grid: tuple[int, int], image_grid: tuple[int, int], mode: str
+) -> Tensor:
     """Position embedding ``(1, L, C)``, that of a class token first where there is one, for ``grid``.
 
     A table of as many patches as ``grid`` has is taken for one of that grid, any other for one of a square grid.
 
     Raises:
-        UserError: The table is of no square grid.
+        UserError: The table is of no square grid, or is a detector's whose positions are those of ``image_grid``.
     """
     length, wanted = table.shape[1], grid[0] * grid[1]
     if not class_token and length != wanted:
@@ -219,6 +239,11 @@ def _fit_positions(table: Tensor, class_token: bool, grid: tuple[int, int], mode
     length = table.shape[1]
     if length == wanted:
         return table
+    if length == image_grid[0] * image_grid[1]:
+        raise UserError(
+            f'the checkpoint has position embeddings of {length} patches, as many as img_size of the backbone has, and '
+            f'pos_embed_size gives {grid[0]} x {grid[1]}: set model.backbone.pos_embed_size=None, as it was trained'
+        )
     side = math.isqrt(length)
     if side**2 != length:
         raise UserError(
