@@ -9,8 +9,8 @@ Run: bash tools/dist_train.sh configs/cae_v2/cae-v2_vit-large-p16_8xb256-amp-cos
 
 _base_ = ['cae-v2_vit-base-p16_8xb256-amp-coslr-300e_in1k.py']
 
-# 1e-5 is the official code's LayerScale for a large ViT. The regressor (4 blocks, 1024 wide, 16 heads as the encoder; at
-# the released sizes the official code has 12 heads in both) and the mask ratio (98 of 196) are the project's choice.
+# 1e-5 is the official code's LayerScale for a large ViT. The regressor (4 blocks, 1024 wide, 16 heads as the encoder;
+# at the released sizes the official code has 12 heads in both) and the mask ratio (98 of 196) are the project's choice.
 model = dict(
     backbone=dict(arch='large', layer_scale_init_value=1e-5),
     neck=dict(embed_dims=1024, depth=4, num_heads=16, layer_scale_init_value=1e-5),

@@ -107,8 +107,8 @@ class ViTDet(VisionTransformer):
         with_cls_token: False only: tokens stand on a grid.
         out_type: As the parent's; ``'featmap'``, ``(B, C, H, W)``, by default.
         pos_embed_size: Image size, an int or (height, width) in pixels of this network's patches, that the position
-            embedding is made for; None is ``img_size``. With the size of pre-training it stays as the checkpoint has it,
-            and is resized once, to the image at hand, as in ViTDet's implementation.
+            embedding is made for; None is ``img_size``. With the size of pre-training it stays as the checkpoint has
+            it, and is resized once, to the image at hand, as in ViTDet's implementation.
         **kwargs: As ``mmpretrain.VisionTransformer``. ``img_size``, the usual image size (an int or (height, width)),
             is the one that position embedding and tables are made for; for others they are resized in each forward
             (not cached: they are trained).
