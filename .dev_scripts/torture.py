@@ -266,8 +266,11 @@ def poison(runs: Runs, count: int, rng: random.Random) -> tuple[int, int, str]:
     kept = [torch.load(path, weights_only=True)['state_dict'] for path in folder.glob('*.pth')]
     good = all(value.isfinite().all() for state in kept for value in state.values() if value.is_floating_point())
     held += status not in (0, PREEMPTED) and runs.saved('nan') > 0 and good
-    held += len(list(folder.glob('nonfinite_iter_*.pth'))) == 1 and not (folder / 'backbone.pth').exists()
-    return held, 4, 'left out alike, listed by path; five in a row end the run, the last good checkpoint is whole'
+    dumps = list(folder.glob('nonfinite_iter_*.pth'))
+    held += len(dumps) == 1 and not (folder / 'backbone.pth').exists()
+    status = runs.run('one', 'again', '--reproduce', str(dumps[0]), POISON=f'{dumps[0].stem.split("_")[-1]}@0')
+    held += status == 0 and 'first output that is not finite' in (runs.folder / 'again.log').read_text()
+    return held, 5, 'left out alike, listed by path; five in a row end the run with good checkpoints; reproduced'
 
 
 def full_disk(runs: Runs, count: int, rng: random.Random) -> tuple[int, int, str]:
