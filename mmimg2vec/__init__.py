@@ -2,15 +2,16 @@
 
 ``custom_imports = dict(imports=['mmimg2vec'])`` in a config makes every part available as ``type='mmimg2vec.X'``.
 Importing the package checks the versions of what it builds on; the parts themselves are imported when a registry is
-first asked for one. It also changes two things of the whole process: mmengine's loaders of checkpoints are replaced by
-some that execute nothing (for every library in the process), and ``sys.excepthook`` prints a :class:`UserError` as one
-line. With ``MMIMG2VEC_PATCH=0`` in the environment both stay as they are; what this package reads itself is read safely
-all the same, but for what mmengine loads: ``load_from``, ``resume``, and ``init_cfg`` where mmengine initializes.
+first asked for one. It also changes three things of the whole process: mmengine's loaders of checkpoints are replaced
+by some that execute nothing (for every library in the process), ``sys.excepthook`` prints a :class:`UserError` as one
+line, and mmdet's remark that an unrelated package is missing is left out. With ``MMIMG2VEC_PATCH=0`` in the environment
+all three stay as they are; what this package reads itself is read safely all the same, but for what mmengine loads:
+``load_from``, ``resume``, and ``init_cfg`` where mmengine initializes.
 """
 
 import os
 
-from mmimg2vec.environment import check_environment
+from mmimg2vec.environment import check_environment, silence_onedl
 from mmimg2vec.errors import UserError, install_excepthook
 from mmimg2vec.version import __version__
 
@@ -24,5 +25,6 @@ from mmimg2vec.checkpoint.sources import register_safe_loaders  # noqa: E402
 
 if _PATCH:
     register_safe_loaders()
+    silence_onedl()
 
 __all__ = ['UserError', '__version__', 'registry']

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from importlib import metadata
+from typing import Any
 
 from mmimg2vec.errors import UserError
 from mmimg2vec.version import WINDOWS
@@ -25,6 +27,20 @@ def check_environment() -> None:
     _check_transformers()
     for name, (low, high) in WINDOWS.items():
         check_window(name, _installed_version(name), low, high)
+
+
+def silence_onedl() -> None:
+    """Leave out the line of mmdet's continuation that says, at each import, that an unrelated package is missing."""
+    from mmengine import logging
+
+    original = logging.print_log
+
+    @functools.wraps(original)
+    def print_log(msg: Any, *args: Any, **kwargs: Any) -> None:
+        if not str(msg).startswith('Could not import OneDL'):
+            original(msg, *args, **kwargs)
+
+    logging.print_log = print_log
 
 
 def check_window(name: str, version: str, low: str, high: str) -> None:

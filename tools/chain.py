@@ -15,20 +15,23 @@ import argparse
 import sys
 import time
 
-from mmimg2vec.chain import (
-    Chain,
-    Launch,
-    check_chain,
-    is_finished,
-    read_chain,
-    run_chain,
-    shell_line,
-    stage_command,
-)
-from mmimg2vec.chain.commands import add_launch_arguments
-from mmimg2vec.chain.preflight import try_stages
-from mmimg2vec.engine.command_line import run, silence_mmengine
-from mmimg2vec.errors import UserError
+try:
+    from mmimg2vec.chain import (
+        Chain,
+        Launch,
+        check_chain,
+        is_finished,
+        read_chain,
+        run_chain,
+        shell_line,
+        stage_command,
+    )
+    from mmimg2vec.chain.commands import add_launch_arguments
+    from mmimg2vec.chain.preflight import try_stages
+    from mmimg2vec.engine.command_line import run, silence_mmengine
+    from mmimg2vec.errors import UserError
+except ModuleNotFoundError as error:
+    sys.exit(f'mmimg2vec: error: {sys.executable} has no {error.name}: take .venv/bin/python, made by `make venv`')
 
 
 def parse_arguments() -> argparse.Namespace:

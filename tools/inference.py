@@ -10,9 +10,12 @@ for a mistake, or more than ``--max-share`` of the images skipped.
 import argparse
 import sys
 
-from mmimg2vec.engine.command_line import Options, run
-from mmimg2vec.inference import infer
-from mmimg2vec.utils.config import load_config
+try:
+    from mmimg2vec.engine.command_line import Options, run
+    from mmimg2vec.inference import infer
+    from mmimg2vec.utils.config import load_config
+except ModuleNotFoundError as error:
+    sys.exit(f'mmimg2vec: error: {sys.executable} has no {error.name}: take .venv/bin/python, made by `make venv`')
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -11,26 +11,30 @@ tools/probe.py CONFIG --launcher pytorch``.
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
-from mmengine.config import Config
-from mmengine.dist import is_main_process
-from mmengine.runner import Runner
+try:
+    from mmengine.config import Config
+    from mmengine.dist import is_main_process
+    from mmengine.runner import Runner
 
-from mmimg2vec.checkpoint.fill import fill
-from mmimg2vec.checkpoint.write import write_json
-from mmimg2vec.engine.command_line import add_common_arguments, build_runner, run, set_work_dir
-from mmimg2vec.engine.launch import prepare_launch
-from mmimg2vec.errors import UserError
-from mmimg2vec.evaluation import (
-    build_labeled_loaders,
-    extract_features,
-    knn_accuracies,
-    linear_accuracy,
-)
-from mmimg2vec.evaluation.features import POOLS
-from mmimg2vec.utils.config import load_config
-from mmimg2vec.utils.distributed import unwrapped
+    from mmimg2vec.checkpoint.fill import fill
+    from mmimg2vec.checkpoint.write import write_json
+    from mmimg2vec.engine.command_line import add_common_arguments, build_runner, run, set_work_dir
+    from mmimg2vec.engine.launch import prepare_launch
+    from mmimg2vec.errors import UserError
+    from mmimg2vec.evaluation import (
+        build_labeled_loaders,
+        extract_features,
+        knn_accuracies,
+        linear_accuracy,
+    )
+    from mmimg2vec.evaluation.features import POOLS
+    from mmimg2vec.utils.config import load_config
+    from mmimg2vec.utils.distributed import unwrapped
+except ModuleNotFoundError as error:
+    sys.exit(f'mmimg2vec: error: {sys.executable} has no {error.name}: take .venv/bin/python, made by `make venv`')
 
 KEYS = {'cls': '_cls', 'mean': ''}
 

@@ -8,22 +8,26 @@
 
 import argparse
 import os
+import sys
 
-from mmengine.config import Config
-from mmengine.evaluator import DumpResults
+try:
+    from mmengine.config import Config
+    from mmengine.evaluator import DumpResults
 
-from mmimg2vec.engine.command_line import (
-    add_common_arguments,
-    build_runner,
-    run,
-    set_dataloader_defaults,
-    set_work_dir,
-)
-from mmimg2vec.engine.data_preparation import prepare_data
-from mmimg2vec.engine.hooks import TrainedWeightsHook
-from mmimg2vec.engine.launch import prepare_launch
-from mmimg2vec.errors import UserError
-from mmimg2vec.utils.config import load_config
+    from mmimg2vec.engine.command_line import (
+        add_common_arguments,
+        build_runner,
+        run,
+        set_dataloader_defaults,
+        set_work_dir,
+    )
+    from mmimg2vec.engine.data_preparation import prepare_data
+    from mmimg2vec.engine.hooks import TrainedWeightsHook
+    from mmimg2vec.engine.launch import prepare_launch
+    from mmimg2vec.errors import UserError
+    from mmimg2vec.utils.config import load_config
+except ModuleNotFoundError as error:
+    sys.exit(f'mmimg2vec: error: {sys.executable} has no {error.name}: take .venv/bin/python, made by `make venv`')
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -6,14 +6,31 @@ mmdetection, with the detector of a config of yours::
     cfg.model.backbone = backbone_config('backbone.pth', img_size=1024)
     width = cfg.model.backbone.arch.embed_dims
     cfg.model.neck = dict(type='mmimg2vec.SimpleFeaturePyramid', in_channels=width)
+    cfg.optim_wrapper = dict(
+        type='OptimWrapper',
+        optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.05),
+        constructor='mmimg2vec.LayerDecayOptimWrapperConstructor',
+        paramwise_cfg=dict(layer_decay_rate=0.7, norm_decay_mult=0.0, custom_keys={'pos_embed': dict(decay_mult=0.0)}),
+    )
+    cfg.custom_hooks = [dict(type='mmimg2vec.InitCoverageHook')]
+    cfg.custom_imports = dict(imports=['mmimg2vec'])
 
 mmsegmentation, with a UPerNet of yours::
 
     cfg = Config.fromfile('upernet.py')
+    cfg.model.pretrained = None
     cfg.model.backbone = backbone_config('backbone.pth', img_size=512, out_indices=(2, 5, 8, 11))
     width = cfg.model.backbone.arch.embed_dims
     cfg.model.neck = dict(type='Feature2Pyramid', embed_dim=width, rescales=[4, 2, 1, 0.5])
     cfg.model.decode_head.in_channels, cfg.model.auxiliary_head.in_channels = [width] * 4, width
+    cfg.optim_wrapper = dict(
+        type='OptimWrapper',
+        optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.05),
+        constructor='mmimg2vec.LayerDecayOptimWrapperConstructor',
+        paramwise_cfg=dict(layer_decay_rate=0.7, norm_decay_mult=0.0, custom_keys={'pos_embed': dict(decay_mult=0.0)}),
+    )
+    cfg.custom_hooks = [dict(type='mmimg2vec.InitCoverageHook')]
+    cfg.custom_imports = dict(imports=['mmimg2vec'])
 
 timm, after ``export_backbone.py backbone.pth vit.safetensors --to timm`` (here without this package; ``load_exported``
 does the same)::

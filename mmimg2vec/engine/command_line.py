@@ -13,9 +13,9 @@ from typing import Any
 from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
 
 from mmimg2vec.engine.backbone_settings import take_backbone_settings
+from mmimg2vec.engine.console import ConsoleRunner
 from mmimg2vec.engine.launch import LAUNCHERS
 from mmimg2vec.environment import require
 from mmimg2vec.errors import UserError
@@ -145,7 +145,7 @@ def build_runner(cfg: Config) -> Any:
             loader.persistent_workers = False  # torch refuses to keep what is not there
     if 'runner_type' not in cfg and 'strategy' in cfg:
         cfg.runner_type = 'FlexibleRunner'
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else ConsoleRunner.from_cfg(cfg)
 
 
 def silence_mmengine() -> None:
@@ -158,6 +158,7 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
     except UserError as error:
+        sys.stdout.flush()  # where both go to one file, the mistake is its last line
         name = variable_of(str(error))
         if name is not None and name not in str(error):
             error.args = (f'{error} (the environment variable {name} sets it)',)

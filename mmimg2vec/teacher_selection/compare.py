@@ -43,7 +43,7 @@ def compare(
         max_images: At most so many, evenly spread over all; None takes all.
         pictures: Number of images that pictures are drawn of.
         point: Height and width (0 to 1) of the place whose token the others are compared with in pictures.
-        report: Called with a line on each mistake.
+        report: Called with a line on each teacher, and on each mistake.
 
     Returns:
         A row for each teacher, in the order given; and unreadable image -> reason.
@@ -78,10 +78,16 @@ def compare(
         raise UserError('none of the images can be read')
     rows: list[Row] = []
     shown: dict[str, tuple[Tensor, tuple[int, int]]] = {}
-    for name, text in named:
+    for number, (name, text) in enumerate(named, start=1):
+        report(f'{number}/{len(named)}: {name}')
         try:
             row, kept, grid = measure(name, find_teacher(text), batches, settings, pictures, not is_config(text))
             shown[name] = kept, grid
+            if text.endswith('@random'):
+                report(
+                    f'{name}: random weights; their diversity does not say how good a teacher they are, only what '
+                    'training adds to this architecture'
+                )
             if row.zero_tokens:
                 report(
                     f'{name}: {row.zero_tokens:.1%} of its tokens are zero throughout and count as unlike all others'

@@ -27,14 +27,15 @@ def draw_ranking(rows: Sequence[Row], path: Path) -> bool:
     low, values, high = np.array([(r.diversity_low, r.diversity, r.diversity_high) for r in rows], float).T
     errors = np.nan_to_num([values - low, high - values])
     bars.barh(places, values, xerr=np.clip(errors, 0, None), color='#7f8c8d', height=0.65)
-    bars.set_yticks(places, [row.teacher for row in rows], fontsize=8)
+    bars.set_yticks(places, [f'{number}. {row.teacher}' for number, row in enumerate(rows, start=1)], fontsize=8)
     bars.invert_yaxis()
     bars.set_xlabel('token diversity, 95 % interval over images', fontsize=8)
-    for row in rows:
+    # Numbers: names of networks that cost alike would lie over one another.
+    for number, row in enumerate(rows, start=1):
         cost = row.gmac or (row.parameters or 0) / 1e9
         scatter.plot(cost, row.diversity, 'o', color='#c0392b')
         scatter.annotate(
-            row.teacher,
+            str(number),
             (cost, row.diversity),
             (0, 6),
             textcoords='offset points',

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from tiny_vit import random_vit
 
@@ -35,11 +36,16 @@ def folder(save, tmp_path, monkeypatch):
 
 
 def build(scope, cfg):
-    from mmengine.registry import MODELS
+    from mmengine.registry import HOOKS, MODELS
 
     with DefaultScope.overwrite_default_scope(scope):
         model = MODELS.build(cfg.model)
         model.init_weights()
+        # A vision transformer is trained with AdamW, lower layers more slowly, and from the whole of its weights.
+        groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
+        hook = HOOKS.build(cfg.custom_hooks[0])
+    rates = {group['lr'] for group in groups}
+    assert min(rates) == pytest.approx(1e-4 * 0.7**13) and max(rates) == 1e-4 and hook.module == 'backbone'
     return model
 
 
@@ -83,6 +89,7 @@ default_scope = 'mmseg'
 head = dict(channels=8, num_classes=3, align_corners=False)
 model = dict(
     type='EncoderDecoder',
+    pretrained='open-mmlab://resnet50_v1c',
     backbone=dict(type='ResNetV1c', depth=18),
     decode_head=dict(type='UPerHead', in_channels=[64, 128, 256, 512], in_index=[0, 1, 2, 3], **head),
     auxiliary_head=dict(type='FCNHead', in_channels=256, in_index=2, num_convs=1, **head),

@@ -2,8 +2,12 @@
 
 import argparse
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+import toy  # noqa: F401  (registers a model)
+from mmengine import logging
 from mmengine.config import Config
 
 from mmimg2vec.engine import command_line
@@ -36,7 +40,7 @@ def test_dataloaders_of_mmpretrain_get_its_defaults():
 def built(monkeypatch):
     """The configs from which runners would be built, by the way to build them."""
     made = []
-    monkeypatch.setattr(command_line.Runner, 'from_cfg', lambda cfg: made.append(('Runner', cfg)))
+    monkeypatch.setattr(command_line.ConsoleRunner, 'from_cfg', lambda cfg: made.append(('Runner', cfg)))
     monkeypatch.setattr(command_line.RUNNERS, 'build', lambda cfg: made.append((cfg.runner_type, cfg)))
     return made
 
@@ -88,3 +92,34 @@ def test_only_mistakes_of_the_user_end_in_one_line(capsys):
     with pytest.raises(subprocess.TimeoutExpired):
         command_line.run(lambda: subprocess.run(['sleep', '5'], timeout=0.01))
     command_line.run(lambda: None)
+
+
+def test_the_console_leaves_lists_to_the_log_file(tmp_path, capsys):
+    """Config, environment and hooks are hundreds of lines that nobody reads before the first step."""
+    cfg = Config(dict(model=dict(type='ToyPretrainer'), work_dir=str(tmp_path), custom_text='x' * 20))
+    cfg._filename = 'config.py'
+    runner = command_line.build_runner(cfg)
+    runner.logger.info('what matters')
+    runner.logger.error('Config:\nis wrong')
+    shown = capsys.readouterr().out
+    (log,) = tmp_path.glob('*/*.log')
+    assert 'what matters' in shown and 'Config:\nis wrong' in shown and str(log) in shown
+    assert 'custom_text' not in shown and 'System environment' not in shown and 'Hooks will be' not in shown
+    whole = log.read_text()
+    assert 'custom_text' in whole and 'System environment' in whole and 'what matters' in whole
+
+
+@pytest.mark.parametrize('tool', ['train', 'test', 'chain', 'inference', 'probe'])
+def test_a_python_without_the_packages_is_named(tool):
+    """``python tools/train.py`` beside the environment that ``make venv`` has set up."""
+    path = Path(__file__).resolve().parents[2] / 'tools' / f'{tool}.py'
+    done = subprocess.run([sys.executable, '-S', '-I', str(path)], capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout == ''
+    (line,) = done.stderr.splitlines()
+    assert line.startswith('mmimg2vec: error: ') and line.endswith('take .venv/bin/python, made by `make venv`')
+
+
+def test_a_remark_on_an_unrelated_package_is_left_out(capsys):
+    logging.print_log('Could not import OneDL. Skipping OneDL datasets.')
+    logging.print_log('something else')
+    assert capsys.readouterr().out == 'something else\n'

@@ -254,6 +254,8 @@ class TestTeachers:
             'no teacher that @FILE could fill',
         )
         assert list(skipped) == [str(folder / 'cut.png')]
+        assert sum(f'/{len(teachers)}: ' in line for line in lines) == len(teachers)
+        lines = [line for line in lines if f'/{len(teachers)}: ' not in line and 'random weights' not in line]
         assert lines[0] == f'skipped: {folder / "cut.png"}: cut short'
         assert len(lines) == 1 + len(reasons)
         for row, reason, line in zip(rows, reasons, lines[1:], strict=False):

@@ -122,7 +122,7 @@ class MaskedImageModel(BaseSelfSupervisor):
             height, width = self.backbone.img_size
             raise UserError(
                 f'the images are {inputs.shape[-2]} x {inputs.shape[-1]} (height x width) and model.backbone.img_size '
-                f'is ({height}, {width}): set scale={(width, height)} (width, height) in the RandomResizedCrop of the '
+                f'is ({height}, {width}): set scale={(height, width)} (height, width) in the RandomResizedCrop of the '
                 'pipeline, or another img_size'
             )
         rows, columns = self.backbone.grid
