@@ -81,23 +81,63 @@ def clip_file(folder):
     return str(folder / 'clip.pth')
 
 
-def shrink(cfg: Config, files: TinyFiles, work_dir: Path) -> Config:
-    """Make of a shipped pre-training config one that runs one iteration of two images of 4 x 4 patches on the CPU."""
+def quiet_copy(cfg: Config, work_dir: Path) -> Config:
+    """A copy of a shipped config that writes into ``work_dir`` and says little."""
     cfg = copy.deepcopy(cfg)
     cfg.work_dir = str(work_dir)
     cfg.experiment_name = f'{Path(cfg.filename).stem}_{np.random.randint(1 << 30)}'
     cfg.log_level = 'ERROR'
+    return cfg
+
+
+def shrink(cfg: Config, files: TinyFiles, work_dir: Path) -> Config:
+    """Make of a shipped pre-training config one that runs one iteration of two images of 4 x 4 patches on the CPU."""
+    cfg = quiet_copy(cfg, work_dir)
     shrink_model(cfg.model, files)
-    _shrink_data(cfg, files)
-    cfg.train_cfg.max_epochs = 1
-    warmup, cosine = cfg.param_scheduler
-    # No warm-up, which would make the one step too small to be seen.
-    warmup.update(start_factor=1.0, end=1)
-    cosine.update(begin=1, end=2)
+    dataset = cfg.train_dataloader.dataset.dataset
+    if dataset.type == 'mmpretrain.ImageNet':
+        dataset.update(data_root=str(files.images), metainfo=dict(classes=['class_0', 'class_1']))
+    else:
+        dataset.data_root = str(files.images / 'train')
+    shrink_images(cfg, cfg.model.backbone.img_size)
+    shrink_knn(cfg, files.images)
+    shorten(cfg)
     if 'strategy' in cfg:
         # FSDP needs a GPU; its runner and hooks can be tried all the same.
         cfg.strategy = dict(type='SingleDeviceStrategy')
     return cfg
+
+
+def shorten(cfg: Config, epochs: int = 1) -> None:
+    """A few epochs, without warm-up, which would make the one step too small to be seen."""
+    cfg.train_cfg.max_epochs = epochs
+    warmup, cosine = cfg.param_scheduler
+    warmup.update(start_factor=1.0, end=1)
+    cosine.update(begin=1, end=epochs + 1)
+
+
+def shrink_images(cfg: Config, size: int) -> None:
+    """Training images of ``size`` pixels, two at a time, read by the process itself."""
+    cfg.train_dataloader.update(batch_size=2, num_workers=0, persistent_workers=False)
+    for _, node in walk(cfg._cfg_dict):
+        if node.get('type') == 'mmpretrain.RandomResizedCrop':
+            node['scale'] = size
+        elif node.get('type') == 'mmpretrain.CenterCrop':
+            node['crop_size'] = size
+        elif node.get('type') == 'mmimg2vec.BlockTokenMask':
+            node['min_block'] = 2  # of 16 patches
+        elif str(node.get('type')).startswith('mmpretrain.torchvision/'):
+            node['size'] = size
+
+
+def shrink_knn(cfg: Config, folder: Path) -> None:
+    """A vote of two images of ``folder``, after each epoch."""
+    for hook in cfg.custom_hooks:
+        if hook['type'] == 'mmimg2vec.KNNHook':
+            hook.update(k=2, interval=1)
+            for name in ('bank_dataloader', 'query_dataloader'):
+                hook[name].update(num_workers=0, batch_size=1)
+                hook[name]['dataset']['data_root'] = str(folder)
 
 
 def shrink_model(model: dict, files: TinyFiles) -> None:
@@ -121,28 +161,3 @@ def shrink_model(model: dict, files: TinyFiles) -> None:
         generator['teacher']['init_cfg']['checkpoint'] = files.teacher
     if 'input_size' in generator:
         generator['input_size'] = GRID * generator['output_stride']
-
-
-def _shrink_data(cfg: Config, files: TinyFiles) -> None:
-    size = cfg.model.backbone.img_size
-    cfg.train_dataloader.update(batch_size=2, num_workers=0, persistent_workers=False)
-    dataset = cfg.train_dataloader.dataset.dataset
-    if dataset.type == 'mmpretrain.ImageNet':
-        dataset.update(data_root=str(files.images), metainfo=dict(classes=['class_0', 'class_1']))
-    else:
-        dataset.data_root = str(files.images / 'train')
-    for hook in cfg.custom_hooks:
-        if hook['type'] == 'mmimg2vec.KNNHook':
-            hook.update(k=2, interval=1)
-            for name in ('bank_dataloader', 'query_dataloader'):
-                hook[name].update(num_workers=0, batch_size=1)
-                hook[name]['dataset']['data_root'] = str(files.images)
-    for _, node in walk(cfg._cfg_dict):
-        if node.get('type') == 'mmpretrain.RandomResizedCrop':
-            node['scale'] = size
-        elif node.get('type') == 'mmpretrain.CenterCrop':
-            node['crop_size'] = size
-        elif node.get('type') == 'mmimg2vec.BlockTokenMask':
-            node['min_block'] = 2  # of 16 patches
-        elif str(node.get('type')).startswith('mmpretrain.torchvision/'):
-            node['size'] = size

@@ -1,13 +1,12 @@
 """A shipped downstream config at a size that a test can run, on Shapes; everything else left as it is."""
 
-import copy
 from pathlib import Path
 
-import numpy as np
 import torch
 from config_checks.nodes import stripped, walk
 from mmengine.config import Config
 from mmengine.registry import MODELS
+from shrink import quiet_copy
 
 from mmimg2vec.datasets.shapes import (
     CLASSES,
@@ -56,10 +55,7 @@ def save_backbone(config: dict, path: Path) -> str:
 
 def shrink_benchmark(cfg: Config, tiny: TinyBenchmark, work_dir: Path, images: int = 2) -> Config:
     """Make of a shipped downstream config one that runs one step of a few small images on the CPU."""
-    cfg = copy.deepcopy(cfg)
-    cfg.work_dir = str(work_dir)
-    cfg.experiment_name = f'{Path(cfg.filename).stem}_{np.random.randint(1 << 30)}'
-    cfg.log_level = 'ERROR'
+    cfg = quiet_copy(cfg, work_dir)
     _shrink_model(cfg.model, cfg.filename, tiny)
     use_shapes(cfg, tiny.shapes)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):

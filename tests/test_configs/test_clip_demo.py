@@ -3,15 +3,13 @@
 import json
 import math
 
-import numpy as np
 import pytest
 import torch
 from check_configs import ROOT, check_config
-from config_checks.nodes import walk
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import MODELS
-from shrink import ARCH, GRID
+from shrink import ARCH, GRID, quiet_copy, shorten, shrink_images, shrink_knn
 
 from mmimg2vec import UserError
 from mmimg2vec.engine.command_line import build_runner
@@ -37,27 +35,10 @@ def images(tmp_path_factory, tiny_files):
 
 
 def shrink(file, work_dir, folder, epochs=1):
-    cfg = Config.fromfile(file)
-    cfg.work_dir = str(work_dir)
-    cfg.experiment_name = f'{file.stem}_{np.random.randint(1 << 30)}'
-    cfg.log_level = 'ERROR'
-    cfg.train_dataloader.update(batch_size=2, num_workers=0, persistent_workers=False)
-    for _, node in walk(cfg._cfg_dict):
-        if node.get('type') == 'mmpretrain.RandomResizedCrop':
-            node['scale'] = SIZE
-        elif node.get('type') == 'mmimg2vec.BlockTokenMask':
-            node['min_block'] = 2  # of 16 patches
-    for hook in cfg.custom_hooks:
-        if hook['type'] == 'mmimg2vec.KNNHook':
-            hook.update(k=2, interval=1)
-            for name in ('bank_dataloader', 'query_dataloader'):
-                hook[name].update(num_workers=0, batch_size=1)
-                hook[name]['dataset']['data_root'] = str(folder / 'imagenet')
-    cfg.train_cfg.max_epochs = epochs
-    warmup, cosine = cfg.param_scheduler
-    # No warm-up, which would make the one step too small to be seen.
-    warmup.update(start_factor=1.0, end=1)
-    cosine.update(begin=1, end=epochs + 1)
+    cfg = quiet_copy(Config.fromfile(file), work_dir)
+    shrink_images(cfg, SIZE)
+    shrink_knn(cfg, folder / 'imagenet')
+    shorten(cfg, epochs)
     return cfg
 
 
