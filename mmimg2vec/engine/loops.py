@@ -38,8 +38,8 @@ class CheckedTrainLoop(EpochBasedTrainLoop):
         **kwargs: ``max_epochs`` and the parent's other arguments.
 
     Raises:
-        UserError: The dataset does not fill one batch on every process; or, when the loop starts, the first samples do
-            not fit the model, or one another.
+        UserError: The dataset does not fill one batch on every process; or, when the loop starts, a batch is too small
+            for a BatchNorm, or the first samples do not fit the model, or one another.
     """
 
     def __init__(self, runner: Runner, dataloader: DataLoader | dict, **kwargs) -> None:
@@ -49,13 +49,14 @@ class CheckedTrainLoop(EpochBasedTrainLoop):
         share_classes(runner, self.dataloader.dataset)
         # Here rather than in a hook: a schedule in iterations is built before any hook runs, and fails of no steps.
         _check_fills_a_batch(self.dataloader)
-        check_batches(unwrapped(runner.model), self.dataloader)
         runner.param_schedulers = _without_empty(runner.param_schedulers, len(self.dataloader))
         self.batches = _LaterBatches.put_into(self.dataloader)
 
     def run(self):
         """Check some samples, then train."""
         model = unwrapped(self.runner.model)
+        # Not while the loop is built: FlexibleRunner, which FSDP needs, has no model yet.
+        check_batches(model, self.dataloader)
         dataset = self.dataloader.dataset
         if isinstance(model, MaskedImageModel) and isinstance(dataset, SeededDataset):
             count = min(_LOOKED_AT, len(dataset))
@@ -99,7 +100,8 @@ class CheckedIterTrainLoop(IterBasedTrainLoop):
         **kwargs: ``max_iters`` and the parent's other arguments.
 
     Raises:
-        UserError: The dataset does not fill one batch on every process.
+        UserError: The dataset does not fill one batch on every process; or, when the loop starts, a batch is too small
+            for a BatchNorm.
     """
 
     def __init__(self, runner: Runner, dataloader: DataLoader | dict, **kwargs) -> None:
@@ -108,7 +110,6 @@ class CheckedIterTrainLoop(IterBasedTrainLoop):
         super().__init__(runner, dataloader, **kwargs)
         share_classes(runner, self.dataloader.dataset)
         _check_fills_a_batch(self.dataloader)
-        check_batches(unwrapped(runner.model), self.dataloader)
         if hasattr(getattr(self.dataloader.batch_sampler, 'sampler', None), 'set_epoch'):
             # mmengine 0.10.7 has started the workers already. They end with the last reference to their iterator;
             # that of persistent ones is also in this attribute of torch's.
@@ -117,6 +118,7 @@ class CheckedIterTrainLoop(IterBasedTrainLoop):
 
     def run(self) -> nn.Module:
         """Go to the first batch that is not yet done, and train."""
+        check_batches(unwrapped(self.runner.model), self.dataloader)
         if not isinstance(self.dataloader_iterator, EndlessBatches):
             return super().run()
         print_log(count_text(self.runner), 'current')
