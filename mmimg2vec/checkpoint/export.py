@@ -105,8 +105,8 @@ def import_backbone(
     source, target = Path(source), Path(target)
     network = _network(layout)
     check_target(target, ('.pth',), 'backbone.pth')
-    weights = load_weights(str(source))
-    weights = {name: tensor for name, tensor in weights.items() if not name.startswith(NOT_OF_BACKBONE)}
+    loaded = load_weights(str(source))
+    weights = {name: tensor for name, tensor in loaded.items() if not name.startswith(NOT_OF_BACKBONE)}
     metadata = read_metadata(source) if metadata_path(source).is_file() else {}
     state = LAYOUTS[layout].to_ours(weights)
     config = network.config(metadata['kwargs']) if metadata.get('layout') == layout else {}
