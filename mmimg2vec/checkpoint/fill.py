@@ -80,7 +80,9 @@ def fill(
     _check_finite(selected, own, name, found)
     before = {key: tuple(value.shape) for key, value in own.items()}
     missing, shapes = _load(module, selected, before, name, where)
-    unused = tuple(key for key in selected if key not in own)
+    # What the module's own hooks take up under another name.
+    renamed = getattr(module, 'takes_over', {})
+    unused = tuple(key for key in selected if key not in own and renamed.get(key) not in own)
     absent = [key for key in wanted if key in missing]
     new = tuple(key for key in absent if _matches(key, allow_missing))
     report = FillReport(

@@ -75,7 +75,8 @@ def test_another_grid():
 def test_the_final_norm_becomes_the_norm_after_the_mean():
     source = build(VisionTransformer, seed=1)
     classifier = build(out_type='avg_featmap', final_norm=False)
-    fill(classifier, source.state_dict(), allow_missing=classifier.new_parameters)
+    report = fill(classifier, source.state_dict(), allow_missing=classifier.new_parameters)
+    assert {'ln2.weight', 'ln2.bias'} <= set(report.filled) and not report.unused
     assert torch.equal(classifier.ln2.weight, source.ln1.weight) and torch.equal(classifier.ln2.bias, source.ln1.bias)
     # Its own checkpoint, in which both may stand, is taken as it is.
     own = {**classifier.state_dict(), 'ln2.weight': torch.full((32,), 7.0)}

@@ -48,6 +48,13 @@ class RelativePositionVisionTransformer(VisionTransformer):
             self._freeze_stages()  # again, for the tables
         self._register_load_state_dict_pre_hook(self._take_final_norm)
 
+    @property
+    def takes_over(self) -> dict[str, str]:
+        """Names of a checkpoint that are taken up under another name -> that name."""
+        if self.final_norm or self.out_type != 'avg_featmap':
+            return {}
+        return {f'ln1.{name}': f'ln2.{name}' for name in ('weight', 'bias')}
+
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Encode images ``(B, C, H, W)`` of any size as the parent does."""
         stride = self.patch_embed.projection.stride
@@ -57,8 +64,6 @@ class RelativePositionVisionTransformer(VisionTransformer):
         return super().forward(x)
 
     def _take_final_norm(self, state: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        if self.final_norm or self.out_type != 'avg_featmap' or f'{prefix}ln2.weight' in state:
-            return
-        for name in ('weight', 'bias'):
-            if f'{prefix}ln1.{name}' in state:
-                state[f'{prefix}ln2.{name}'] = state.pop(f'{prefix}ln1.{name}')
+        for theirs, ours in self.takes_over.items():
+            if f'{prefix}{theirs}' in state and f'{prefix}{ours}' not in state:
+                state[f'{prefix}{ours}'] = state.pop(f'{prefix}{theirs}')
