@@ -217,6 +217,7 @@ VARIANTS = {
     'default': dict(),
     'visible': dict(head=dict(supervision='visible')),
     'masked': dict(head=dict(supervision='masked')),
+    'half of them': dict(head=dict(share=0.5)),
     'no class token': dict(head=dict(class_token=False)),
     'same width': dict(neck=dict(embed_dims=32)),
 }

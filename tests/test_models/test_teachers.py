@@ -7,6 +7,7 @@ import pytest
 import torch
 import torchvision
 from contracts import TargetGeneratorContract
+from mmengine.registry import MODELS
 from teacher_contract import TeacherContract
 from torch import nn
 
@@ -15,6 +16,8 @@ from mmimg2vec.checkpoint.fill import fill
 from mmimg2vec.checkpoint.layouts.clip import to_openai
 from mmimg2vec.checkpoint.weights import choose_prefix
 from mmimg2vec.models import BackboneTargetGenerator, MaskedVisionTransformer
+from mmimg2vec.models.teachers.base import Teacher, from_map
+from mmimg2vec.models.teachers.build import build_teacher
 
 RESNET50 = dict(type='mmpretrain.ResNet', depth=50)
 TIMM_VIT = dict(type='mmimg2vec.TimmTeacher', model_name='vit_tiny_patch16_224',
@@ -184,6 +187,30 @@ class TestCLIPTower(TeacherContract):
 
     def released(self, teacher):
         return to_openai(teacher.network.state_dict())
+
+
+@MODELS.register_module(force=True)
+class PatchTeacher(Teacher):
+    """Of no library: what it does not say has defaults."""
+
+    def __init__(self):
+        super().__init__()
+        self.network, self.name = nn.Conv2d(3, 8, 16, 16), 'patches'
+
+    def forward(self, images):
+        return from_map(self.network(images))
+
+
+class TestTeacherOfOnesOwn(TeacherContract):
+    def config(self):
+        return dict(type='PatchTeacher')
+
+    def test_it_gives_targets(self):
+        generator, layout = connect(BackboneTargetGenerator(self.config(), random_weights=0))
+        assert layout.grid == (4, 4) and generator.spec.known_from.startswith('ImageNet')
+        assert generator(torch.randn(2, 3, 64, 64))['tokens'].shape == (2, 16, 8)
+        with pytest.raises(UserError, match='only ResNet-like teachers can be dilated, not patches'):
+            build_teacher(self.config(), output_stride=8)
 
 
 class TestTimm(TeacherContract):

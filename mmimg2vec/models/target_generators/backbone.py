@@ -217,8 +217,8 @@ class BackboneTargetGenerator(TargetGenerator):
             teacher = fold_batchnorm(teacher, self._test_image())
         freeze(teacher)
         # torch's own types do not know this argument.
-        teacher.to(self._probe.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        check_features(teacher, self._test_image(self._probe.device).to(self.dtype))
+        teacher.to(self._marker.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        check_features(teacher, self._test_image(self._marker.device).to(self.dtype))
         if self.compile_teacher:
             teacher.compile()
         self.teacher = teacher
@@ -257,7 +257,7 @@ class BackboneTargetGenerator(TargetGenerator):
         return torch.randn(1, 3, *self.spec.size, generator=generator).to(device)
 
     def _set_normalization(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        index, device = torch.tensor(self.channels), self._probe.device
+        index, device = torch.tensor(self.channels), self._marker.device
         own_mean, own_std = torch.tensor(mean), torch.tensor(std)
         # x * std_s + mean_s are gray levels; minus mean_t, over std_t is what the teacher was trained on.
         scale = self.student_std.to(index.device)[index] / own_std

@@ -50,7 +50,7 @@ class TargetGenerator(BaseModule, metaclass=ABCMeta):
     def __init__(self) -> None:
         super().__init__()
         # Tells the device, and gives `_apply` something to ask about.
-        self.register_buffer('_probe', torch.zeros(0), persistent=False)
+        self.register_buffer('_marker', torch.zeros(0), persistent=False)
 
     @abstractmethod
     def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -111,7 +111,7 @@ class TargetGenerator(BaseModule, metaclass=ABCMeta):
 
     def _apply(self, fn: Callable, recurse: bool = True) -> TargetGenerator:
         # Moves between devices are followed; changes of dtype (`model.half()`) are not.
-        device = fn(self._probe).device
+        device = fn(self._marker).device
         return super()._apply(lambda tensor: tensor.to(device))
 
     def __deepcopy__(self, memo: dict) -> TargetGenerator:
