@@ -17,6 +17,7 @@ from mmengine.registry import RUNNERS
 from mmimg2vec.engine.backbone_settings import take_backbone_settings
 from mmimg2vec.engine.console import ConsoleRunner
 from mmimg2vec.engine.launch import LAUNCHERS
+from mmimg2vec.engine.settings_check import check_settings
 from mmimg2vec.environment import require
 from mmimg2vec.errors import UserError
 from mmimg2vec.utils.placeholders import variable_of
@@ -131,9 +132,10 @@ def build_runner(cfg: Config) -> Any:
     """Build the runner that a config asks for: mmengine's Runner, or FlexibleRunner for FSDP and its like.
 
     Raises:
-        UserError: A visualization backend needs a package that is missing, or the file that a backbone starts from does
-            not say what the config leaves to it.
+        UserError: A setting cannot work, a visualization backend needs a package that is missing, or the file that a
+            backbone starts from does not say what the config leaves to it.
     """
+    check_settings(cfg)
     take_backbone_settings(cfg)
     for backend in (cfg.get('visualizer') or {}).get('vis_backends') or []:
         kind = backend['type'].split('.')[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -12,13 +13,14 @@ from mmengine.config import Config
 # Keys that the builders of OpenMMLab and of this project take for themselves.
 _BUILDERS = ('type', '_scope_', 'init_cfg', 'priority')
 _REGISTRIES = (
-    'MODELS',
-    'DATASETS',
-    'TRANSFORMS',
+    'LOOPS',
+    'HOOKS',
     'OPTIMIZERS',
     'OPTIM_WRAPPERS',
     'PARAM_SCHEDULERS',
-    'HOOKS',
+    'MODELS',
+    'DATASETS',
+    'TRANSFORMS',
     'METRICS',
 )
 
@@ -31,14 +33,7 @@ def arguments_of(kind: Any, scope: str | None = None) -> set[str] | None:
         scope: Scope of a name without one.
     """
     if isinstance(kind, str):
-        found = None
-        for name in _REGISTRIES:
-            root = getattr(registry, name)
-            with root.switch_scope_and_registry(scope) as current:
-                found = current.get(kind)
-            if found is not None:
-                break
-        kind = found
+        kind = find_class(kind, scope)
     if not inspect.isclass(kind):
         return None
     names: set[str] = set()
@@ -50,6 +45,32 @@ def arguments_of(kind: Any, scope: str | None = None) -> set[str] | None:
         if not any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values()):
             return names - {'self'}
     return names - {'self', 'args', 'kwargs'}
+
+
+def find_class(kind: str, scope: str | None = None) -> Any:
+    """What is registered under a name, in whichever registry; None where nothing is."""
+    for root in _roots():
+        with root.switch_scope_and_registry(scope) as current:
+            found = current.get(kind)
+        if found is not None:
+            return found
+    return None
+
+
+def near_classes(kind: str, count: int = 2) -> list[str]:
+    """The registered names that are nearest to one that is not, with their scopes where it has one."""
+    scope, _, name = kind.rpartition('.')
+    known = {
+        known: f'{part.scope}.{known}' if scope else known
+        for root in _roots()
+        for part in (root, *root.children.values())
+        for known in part.module_dict
+    }
+    return [known[each] for each in difflib.get_close_matches(name, known, n=count, cutoff=0.7)]
+
+
+def _roots() -> list[registry.Registry]:
+    return [getattr(registry, name) for name in _REGISTRIES]
 
 
 def drop_left_over(cfg: Config, options: Mapping[str, Any]) -> list[str]:

@@ -81,6 +81,11 @@ def fit_schedule(cfg: Config, options: Mapping[str, Any]) -> list[str]:
             counted = [scheduler for scheduler in schedulers if scheduler.get('by_epoch', True) == by_epoch]
             for scheduler in counted:
                 _fit(scheduler, old, new)
+            # What is left of a very short run may be one of them.
+            empty = [s for s in counted if not s.get('begin', 0) < s.get('end', new)]
+            if empty and len(empty) < len(counted):
+                counted = [s for s in counted if s not in empty]
+                cfg.param_scheduler = [s for s in schedulers if s not in empty]
             if counted:
                 ends = ', '.join(f'{s["type"]} {s.get("begin", 0):g} to {s.get("end", new):g}' for s in counted)
                 return [f'param_scheduler follows train_cfg.{key}={new}: {ends}']
