@@ -67,7 +67,7 @@ def test_builds_under_every_default_scope(scope):
         model = ROOT.build(copy.deepcopy(IMG2VEC))
         model.init_weights()
         assert total(losses(model)).isfinite()
-        assert type(model.target_generator.teacher).__module__.startswith('mmpretrain')
+        assert type(model.target_generator.teacher.network).__module__.startswith('mmpretrain')
     finally:
         init_default_scope('mmpretrain')
 
