@@ -127,8 +127,8 @@ def _check_pipeline(cfg: ConfigDict, size: tuple[int, int]) -> list[str]:
     for path, node in walk(cfg.train_dataloader, 'train_dataloader'):
         if node.get('type') == 'mmpretrain.RandomResizedCrop':
             scale = node['scale']
-            # mmpretrain takes (width, height).
-            crop = (scale, scale) if isinstance(scale, int) else tuple(scale)[::-1]
+            # mmpretrain takes (height, width).
+            crop = (scale, scale) if isinstance(scale, int) else tuple(scale)
             if crop != tuple(size):
                 problems.append(f'{path}.scale gives {crop} pixels, the backbone takes {size}')
     return problems

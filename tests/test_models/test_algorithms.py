@@ -201,7 +201,7 @@ def test_images_and_masks_of_another_size_are_named():
     model = build(backbone=dict(img_size=(32, 64)))
     mask, rank = random_mask(2, 8, 6)
     images = torch.zeros(2, 3, 64, 32, dtype=torch.uint8)
-    with pytest.raises(UserError, match=r'images are 64 x 32 .*img_size is \(32, 64\): set scale=\(32, 64\) \(height, width\)'):
+    with pytest.raises(UserError, match=r'images are 64 x 32 .*\(32, 64\): set scale=\(32, 64\) \(height, width\)'):
         losses(model, dict(inputs=images, mask=mask, token_rank=rank))
     mask, rank = random_mask(2, 16, 6)
     with pytest.raises(UserError, match='masks have 16 tokens and the images 2 x 4 patches'):
