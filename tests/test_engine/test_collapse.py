@@ -54,6 +54,12 @@ def test_says_it_once(changes, word, step):
         assert word in lines[0] and lines[0].startswith(f'step {step}: ')
 
 
+@pytest.mark.parametrize(('patience', 'step'), [(60, 60), (61, 80), (62, 80), (80, 80)])
+def test_patience_is_in_steps(patience, step):
+    lines = Run().train(CollapseHook(patience=patience, window=20), 100, loss=lambda step: 1.0)
+    assert [line.split(':')[0] for line in lines] == [f'step {step}']
+
+
 def test_without_such_quantities():
     assert Run().train(CollapseHook(patience=20, window=10), 60, other=lambda step: 0.0) == []
 

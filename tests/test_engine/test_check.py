@@ -1,0 +1,123 @@
+"""What a start that ends after one step counts, refuses and leaves behind."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+import toy
+from mmengine.config import Config
+from mmengine.hooks import Hook
+
+from mmimg2vec.engine import check
+from mmimg2vec.errors import UserError
+
+PARAMETERS = 3 * 64 * 12 + 12 + 2 * 12 + 12 * 6 + 6  # projection, norm, head of the toy model
+
+
+@pytest.fixture
+def started(images, tmp_path, monkeypatch):
+    """``started(batch, **kwargs)``: the rows of the table, and what the run printed or raised."""
+
+    def start(batch=None, hooks=(), **kwargs):
+        made = toy.runner_of(images, tmp_path / 'temporary', **kwargs)
+        made.cfg = Config(dict(train_cfg=kwargs.get('train_cfg') or dict(max_epochs=kwargs.get('epochs', 3))))
+        hook = check.CheckHook(str(tmp_path / 'run'), batch)
+        made.register_hook(hook)
+        for other in hooks:
+            made.register_hook(other)
+        with pytest.raises((SystemExit, UserError)) as end:
+            made.train()
+        return dict(hook.rows), end.value
+
+    return start
+
+
+def test_the_table(started, tmp_path, capsys):
+    rows, end = started(batch=3, epochs=5)
+    assert end.code == 0 and not (tmp_path / 'temporary').exists()
+    assert rows['training images'] == '12' and 'validation images' not in rows
+    assert rows['trained'] == f'{PARAMETERS / 1e6:.2f} M parameters in 6 tensors'
+    assert rows['batch'] == '3 images x 1 processes x 1 steps = 3 an update'
+    assert rows['learning rate'] == '0.01'
+    assert rows['length'] == '5 epochs of 4 steps, 20 in all'
+    assert rows['folder'] == f'{tmp_path / "run"}, new'
+    assert rows['disk'].endswith(' for 3 checkpoints')  # max_keep_ckpts=2, and the one that is being written
+    assert rows['one step'].startswith('4 images in ')
+    printed = capsys.readouterr().out
+    assert 'ready' in printed and 'an update' in printed
+
+
+def test_counts_in_steps_and_rates_of_layers(started, tmp_path):
+    (tmp_path / 'run').mkdir()
+    for number in range(6):
+        (tmp_path / 'run' / f'epoch_{number}.pth').touch()
+    optimizer = dict(type='AdamW', lr=1e-2)
+    rows, _ = started(
+        train_cfg=dict(by_epoch=False, max_iters=9),
+        param_scheduler=[],
+        optim_wrapper=dict(
+            type='OptimWrapper',
+            optimizer=optimizer,
+            accumulative_counts=2,
+            paramwise_cfg=dict(custom_keys={'head': dict(lr_mult=0.1)}),
+        ),
+        default_hooks=dict(checkpoint=dict(type='mmimg2vec.SafeCheckpointHook', interval=1)),
+    )
+    assert rows['batch'] == '4 images x 1 processes x 2 steps = 8 an update'
+    assert rows['length'] == '9 steps, 3.0 epochs'
+    assert rows['folder'].endswith('which holds epoch_0.pth, epoch_1.pth, epoch_2.pth, epoch_3.pth')
+    assert rows['disk'].endswith(' for 11 checkpoints')  # all are kept: ten, and one
+
+
+def test_too_few_images(started):
+    _, end = started(batch=13)
+    assert str(end).startswith('12 images do not fill one batch of 13 on each of 1 processes')
+
+
+@pytest.mark.parametrize(('spare', 'fits'), [(0, True), (-1, False)])
+def test_room_on_the_disk(started, monkeypatch, spare, fits):
+    needed = 3 * 3 * 4 * PARAMETERS  # checkpoints, values of each parameter, bytes
+    usage = type('Usage', (), dict(free=needed + spare))
+    monkeypatch.setattr(check.shutil, 'disk_usage', lambda _: usage)
+    _, end = started()
+    assert isinstance(end, SystemExit) == fits
+    assert fits or '3 checkpoints need about' in str(end)
+
+
+def test_a_loss_that_is_not_finite(started, tmp_path):
+    class Poison(Hook):
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            data_batch['inputs'] = data_batch['inputs'].float() * float('nan')
+
+    _, end = started(hooks=[Poison()])
+    assert str(end).startswith('the loss of the first batch is nan') and not (tmp_path / 'temporary').exists()
+
+
+@pytest.mark.parametrize(('batch', 'left'), [(256, 4), (2, 2)])
+def test_a_config_becomes_one_step(tmp_path, monkeypatch, batch, left):
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    monkeypatch.setattr(check.torch.cuda, 'is_available', lambda: False)
+    cfg = Config(dict(work_dir=str(tmp_path / 'a' / 'b'), train_dataloader=dict(batch_size=batch), custom_hooks=[{}]))
+    check.prepare_check(cfg)
+    assert cfg.train_dataloader.batch_size == left  # a large one would take minutes here
+    assert cfg.custom_hooks[1:] == [dict(type=check.CheckHook, work_dir=str(tmp_path / 'a' / 'b'), batch=batch)]
+    assert Path(cfg.work_dir).is_dir() and not (tmp_path / 'a').exists() and cfg.log_level == 'WARNING'
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / 'file').touch()
+    cfg = Config(dict(work_dir=str(tmp_path / 'file' / 'run'), train_dataloader=dict(batch_size=1)))
+    with pytest.raises(UserError, match=f'--work-dir {tmp_path}/file/run cannot be written: .*file is a file'):
+        check.prepare_check(cfg)
+
+
+def test_a_step_is_made_again_from_its_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    cfg = Config(dict(val_cfg={}, val_dataloader={}, val_evaluator={}))
+    with pytest.raises(UserError, match=r'--reproduce: no file gone\.pth'):
+        check.prepare_reproduction(cfg, 'gone.pth')
+    (tmp_path / 'nonfinite_iter_3.pth').touch()
+    check.prepare_reproduction(cfg, str(tmp_path / 'nonfinite_iter_3.pth'))
+    assert cfg.resume is True and cfg.load_from == str(tmp_path / 'nonfinite_iter_3.pth')
+    assert cfg.val_cfg is cfg.val_dataloader is cfg.val_evaluator is None
+    assert [hook['type'] for hook in cfg.custom_hooks] == [check.ReproduceHook]
