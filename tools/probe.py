@@ -20,7 +20,6 @@ try:
     from mmengine.runner import Runner
 
     from mmimg2vec.checkpoint.fill import fill
-    from mmimg2vec.checkpoint.write import write_json
     from mmimg2vec.engine.command_line import add_common_arguments, build_runner, run, set_work_dir
     from mmimg2vec.engine.launch import prepare_launch
     from mmimg2vec.errors import UserError
@@ -33,6 +32,7 @@ try:
     from mmimg2vec.evaluation.features import POOLS
     from mmimg2vec.utils.config import load_config
     from mmimg2vec.utils.distributed import unwrapped
+    from mmimg2vec.utils.write import write_json
 except ModuleNotFoundError as error:
     sys.exit(f'mmimg2vec: error: {sys.executable} has no {error.name}: take .venv/bin/python, made by `make venv`')
 

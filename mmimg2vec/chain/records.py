@@ -18,10 +18,10 @@ from typing import Any
 from mmengine.config import Config
 
 from mmimg2vec.chain.plan import Chain, Stage
-from mmimg2vec.checkpoint.write import write_json
 from mmimg2vec.errors import UserError
 from mmimg2vec.utils.config import load_config
 from mmimg2vec.utils.paths import find_shipped
+from mmimg2vec.utils.write import write_json
 
 _RECORD = 'stage.json'
 _CLOCK = 'seconds.json'

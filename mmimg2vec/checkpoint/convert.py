@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mmimg2vec.checkpoint.safe_load import safe_load
-from mmimg2vec.checkpoint.write import save_atomically
 from mmimg2vec.errors import UserError
+from mmimg2vec.utils.write import save_atomically
 
 
 def convert_file(

@@ -17,8 +17,8 @@ from mmimg2vec.checkpoint.layouts.base import NOT_OF_BACKBONE, Network
 from mmimg2vec.checkpoint.layouts.table import EXPORTS, LAYOUTS
 from mmimg2vec.checkpoint.parity import Parity, compare
 from mmimg2vec.checkpoint.weights import load_weights
-from mmimg2vec.checkpoint.write import save_atomically
 from mmimg2vec.errors import UserError
+from mmimg2vec.utils.write import save_atomically
 from mmimg2vec.version import __version__
 
 

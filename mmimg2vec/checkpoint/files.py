@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from mmimg2vec.checkpoint.safe_load import safe_load
-from mmimg2vec.checkpoint.write import move_into_place, write_json
 from mmimg2vec.environment import require
 from mmimg2vec.errors import UserError
+from mmimg2vec.utils.write import move_into_place, write_json
 
 
 def metadata_path(path: str | Path) -> Path:

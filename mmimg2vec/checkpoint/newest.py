@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mmimg2vec.checkpoint.safe_load import safe_load
-from mmimg2vec.checkpoint.write import write_text
 from mmimg2vec.errors import UserError
+from mmimg2vec.utils.write import write_text
 
 # What mmengine and this project call checkpoints that a run can go on from.
 _NAME = re.compile(r'(epoch|iter)_\d+\.pth')

@@ -7,8 +7,6 @@ evaluators on all of them, so that dataset and evaluator read the same mended an
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import os.path as osp
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
@@ -18,6 +16,7 @@ from mmimg2vec.datasets.annotations.coco import mend_coco
 from mmimg2vec.datasets.config_checks import check_dataset_config, datasets_in
 from mmimg2vec.datasets.reading import image_size
 from mmimg2vec.errors import UserError
+from mmimg2vec.utils.write import write_json
 
 # What mmcv's loader takes and `mmimg2vec.LoadImage` too.
 _LOADER_SETTINGS = {'type', 'to_float32', 'color_type', 'imdecode_backend', 'backend_args'}
@@ -188,11 +187,8 @@ def _size_of(dataset: Mapping[str, Any]) -> Any:
 
 
 def _write(content: dict, path: str, folder: Path) -> Path:
-    """Write a mended copy, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256(osp.abspath(path).encode()).hexdigest()[:8]
     copy = folder / f'{Path(path).stem}_mended_{digest}.json'
-    part = copy.with_suffix('.part')
-    part.write_text(json.dumps(content), encoding='utf-8')
-    os.replace(part, copy)
+    write_json(copy, content, indent=None)
     return copy.absolute()

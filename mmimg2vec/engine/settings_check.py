@@ -72,7 +72,9 @@ def _check_arguments(where: str, part: Mapping[str, Any], scope: str | None) -> 
         near = near_classes(kind)
         raise UserError(f'{where}.type={kind!r} is not known' + (f'; near: {", ".join(near)}' if near else ''))
     known = arguments_of(kind, scope)
-    for key in part if known is not None else ():
+    if known is None:
+        return
+    for key in part:
         if key not in known and key not in _BUILDERS:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
             name = kind if isinstance(kind, str) else kind.__name__

@@ -14,12 +14,12 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 
-from mmimg2vec.checkpoint.write import write_json
 from mmimg2vec.datasets.image_files import find_images, unreadable
 from mmimg2vec.environment import require
 from mmimg2vec.errors import UserError
 from mmimg2vec.inference.base import ImageInferencer
 from mmimg2vec.utils.config import load_config
+from mmimg2vec.utils.write import write_json
 
 # default_scope of a config -> task (a module of this package), distribution of the library.
 _TASKS = {

@@ -8,9 +8,9 @@ import torch
 import toy
 from mmengine.hooks import Hook
 
-from mmimg2vec.checkpoint import write
 from mmimg2vec.engine.hooks import safe_checkpoint
 from mmimg2vec.errors import UserError
+from mmimg2vec.utils import write
 
 
 class _StopAfter(Hook):

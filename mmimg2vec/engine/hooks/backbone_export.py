@@ -13,9 +13,9 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmimg2vec.checkpoint.serialization import to_serializable
-from mmimg2vec.checkpoint.write import save_atomically
 from mmimg2vec.errors import UserError
 from mmimg2vec.registry import HOOKS
+from mmimg2vec.utils.write import save_atomically
 from mmimg2vec.version import __version__
 
 # Put into parameter names by DDP (at the front), FSDP, activation checkpointing and torch.compile.

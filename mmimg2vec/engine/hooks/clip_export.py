@@ -9,12 +9,12 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmimg2vec.checkpoint.serialization import to_serializable
-from mmimg2vec.checkpoint.write import save_atomically
 from mmimg2vec.engine.hooks.backbone_export import backbone_state, run_meta
 from mmimg2vec.errors import UserError
 from mmimg2vec.models.algorithms import CLIP
 from mmimg2vec.registry import HOOKS
 from mmimg2vec.utils.distributed import unwrapped
+from mmimg2vec.utils.write import save_atomically
 
 
 @HOOKS.register_module()

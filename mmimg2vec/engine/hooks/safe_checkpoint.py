@@ -18,10 +18,10 @@ from mmengine.runner import Runner
 
 from mmimg2vec.checkpoint.newest import checksum_path, write_checksum
 from mmimg2vec.checkpoint.serialization import from_serializable, to_serializable
-from mmimg2vec.checkpoint.write import save_atomically, write_text
 from mmimg2vec.errors import UserError
 from mmimg2vec.registry import HOOKS
 from mmimg2vec.utils.distributed import unwrapped
+from mmimg2vec.utils.write import save_atomically, write_text
 
 # Values that a checkpoint holds per trained one: itself and Adam's two moments.
 STATES = 3

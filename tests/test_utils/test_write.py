@@ -6,7 +6,7 @@ import os
 import pytest
 import torch
 
-from mmimg2vec.checkpoint.write import move_into_place, save_atomically, write_atomically, write_json, write_text
+from mmimg2vec.utils.write import move_into_place, save_atomically, write_atomically, write_json, write_text
 
 
 def test_files_are_written_and_nothing_is_left_beside(tmp_path):

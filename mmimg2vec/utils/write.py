@@ -59,7 +59,7 @@ def write_text(path: str | Path, text: str) -> None:
     write_atomically(path, lambda part: part.write_text(text, encoding='utf-8'))
 
 
-def write_json(path: str | Path, content: Any, indent: int = 1) -> None:
+def write_json(path: str | Path, content: Any, indent: int | None = 1) -> None:
     """Write JSON, whole or not at all."""
     write_text(path, json.dumps(content, indent=indent) + '\n')
 
