@@ -8,6 +8,7 @@ from tiny_vit import ARCH, random_vit
 
 from mmimg2vec.checkpoint.backbone_file import backbone_config
 from mmimg2vec.checkpoint.export import export_backbone, import_backbone, load_exported
+from mmimg2vec.checkpoint.files import check_target
 from mmimg2vec.checkpoint.layouts.table import LAYOUTS
 from mmimg2vec.checkpoint.layouts.timm import TIMM
 from mmimg2vec.errors import UserError
@@ -288,3 +289,24 @@ def test_backbone_config_builds_the_backbone(save):
     for key, value in random_vit().state_dict().items():
         assert torch.equal(built.state_dict()[key], value)
     assert [tuple(output.shape) for output in built(IMAGES)] == [(2, 24, 4, 4)] * 2
+
+
+@pytest.mark.parametrize(
+    ('layout', 'suffix', 'fits'),
+    [
+        ('timm', '.pth', True),
+        ('timm', '.safetensors', True),
+        ('mmpretrain', '.pth', True),
+        ('mmpretrain', '.safetensors', False),
+        ('safetensors', '.pth', False),
+        ('safetensors', '.safetensors', True),
+        ('safetensors', '', False),
+    ],
+)
+def test_suffixes_of_the_layouts(tmp_path, layout, suffix, fits):
+    target = tmp_path / f'vit{suffix}'
+    if fits:
+        check_target(target, LAYOUTS[layout].network.suffixes, layout)
+    else:
+        with pytest.raises(UserError, match=rf'vit{suffix}: name the file .* NAME\.\w+ \({layout}\)'):
+            check_target(target, LAYOUTS[layout].network.suffixes, layout)

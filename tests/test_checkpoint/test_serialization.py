@@ -250,3 +250,11 @@ def test_a_history_brings_no_functions(tmp_path):
     before = dict(HistoryBuffer._statistics_methods)
     loaded = safe_load(tmp_path / 'history.pth')
     assert '_extra' not in loaded.__dict__ and HistoryBuffer._statistics_methods == before
+
+
+def test_what_has_no_plain_form_is_left_out_and_said(monkeypatch):
+    lines = []
+    monkeypatch.setattr('mmimg2vec.checkpoint.serialization.print_log', lambda text, *_: lines.append(text))
+    assert to_serializable({'hooks': {'state': object(), 'count': 3}}) == {'hooks': {'count': 3}}
+    (line,) = lines
+    assert "['hooks']['state'] of type object" in line and line.endswith('it is left out of the checkpoint')

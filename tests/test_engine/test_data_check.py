@@ -1,8 +1,11 @@
 """A run whose data do not match each other or the model ends before its first step."""
 
+from types import SimpleNamespace
+
 import downstream
 import pytest
 
+from mmimg2vec.engine.hooks import DataCheckHook
 from mmimg2vec.errors import UserError
 
 
@@ -41,6 +44,16 @@ def test_validation_data_are_checked_before_training(shapes, tmp_path):
     (shapes / 'coco' / 'val' / '000001.jpg').unlink()
     with pytest.raises(UserError, match=r'1 of 3 images .* val_dataloader are missing'):
         downstream.runner_of(cfg, tmp_path / 'run').train()
+
+
+def test_what_is_noted_reaches_the_log(monkeypatch):
+    lines = []
+    run = SimpleNamespace(logger=SimpleNamespace(info=lines.append))
+    for notes in ([], ['one', 'two']):
+        hook = DataCheckHook()
+        monkeypatch.setattr(hook, '_check', lambda runner, notes=notes: notes)
+        hook.before_run(run)
+    assert lines == ['data check: one | two']
 
 
 def test_a_test_needs_no_training_data(shapes, tmp_path):

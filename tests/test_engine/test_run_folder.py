@@ -68,5 +68,12 @@ def test_the_hook_asks_for_any_start(images, tmp_path):
     time.sleep(1)  # mmengine names a folder of the log by the second
     with pytest.raises(UserError, match=r'holds the results of another run \(epoch_1\.pth'):
         toy.runner_of(images, tmp_path / 'run', epochs=2, hooks=hooks).train()
+    time.sleep(1)
+    named = dict(resume=True, load_from=str(tmp_path / 'gone.pth'))
+    with pytest.raises(
+        UserError, match=r'no checkpoint .*gone\.pth'
+    ):  # a checkpoint that is named is not replaced by the newest
+        toy.runner_of(images, tmp_path / 'run', epochs=2, hooks=hooks, **named).train()
+    run_folder._held.popitem()[1].release()
     toy.runner_of(images, tmp_path / 'run', epochs=2, hooks=hooks, resume=True).train()
     assert (tmp_path / 'run/epoch_2.pth').exists()
