@@ -70,9 +70,8 @@ def test_the_hook_asks_for_any_start(images, tmp_path):
         toy.runner_of(images, tmp_path / 'run', epochs=2, hooks=hooks).train()
     time.sleep(1)
     named = dict(resume=True, load_from=str(tmp_path / 'gone.pth'))
-    with pytest.raises(
-        UserError, match=r'no checkpoint .*gone\.pth'
-    ):  # a checkpoint that is named is not replaced by the newest
+    # A checkpoint that is named is not replaced by the newest.
+    with pytest.raises(UserError, match=r'no checkpoint .*gone\.pth'):
         toy.runner_of(images, tmp_path / 'run', epochs=2, hooks=hooks, **named).train()
     run_folder._held.popitem()[1].release()
     toy.runner_of(images, tmp_path / 'run', epochs=2, hooks=hooks, resume=True).train()

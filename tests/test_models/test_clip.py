@@ -207,6 +207,21 @@ def test_transformers(kind, activation, tmp_path):
     torch.testing.assert_close(tower(images)[0], expected, rtol=1e-4, atol=1e-4)
 
 
+def test_position_ids_of_old_versions_are_no_weights(reference):
+    state = reference.state_dict()
+    weights = {
+        'vision_model.embeddings.patch_embedding.weight': state['visual.conv1.weight'],
+        'visual_projection.weight': state['visual.proj'].T,
+    }
+    ids = {'vision_model.embeddings.position_ids': torch.arange(5)[None]}
+    assert set(image_tower({**weights, **ids})) == set(image_tower(weights))
+
+
+def test_statistics_of_openais_preprocessing():
+    assert pytest.approx((122.7709, 116.7460, 104.0937), abs=1e-3) == CLIP_MEAN
+    assert pytest.approx((68.5005, 66.6322, 70.3232), abs=1e-3) == CLIP_STD
+
+
 @pytest.mark.parametrize('part', ['k_proj', 'v_proj'])
 def test_a_transformers_file_without_keys_or_values_is_named(part, reference):
     state = reference.state_dict()

@@ -212,6 +212,9 @@ class TestClasses:
         for sample, score in zip(found, scores, strict=True):
             torch.testing.assert_close(sample.pred_score, score)
             assert sample.pred_label.item() == score.argmax().item()
+        with torch.no_grad():
+            bare = model(images, mode='predict')
+        assert [sample.pred_label.item() for sample in bare] == [sample.pred_label.item() for sample in found]
 
     def test_mistakes_are_one_line(self):
         for kwargs in (

@@ -10,6 +10,7 @@ from mmimg2vec.models import (
     SelfAttentionDecoder,
     SimpleFeaturePyramid,
 )
+from mmimg2vec.models.layers.cross_attention import CrossAttention
 from mmimg2vec.models.utils import sincos_position_embedding
 
 
@@ -137,3 +138,21 @@ class TestSimpleFeaturePyramid:
     def test_mistakes_are_named(self, kwargs, message):
         with pytest.raises(UserError, match=message):
             SimpleFeaturePyramid(**{'in_channels': 16, **kwargs})
+
+
+def test_attention_reads_by_normalized_keys_without_a_bias():
+    block = CrossAttention(8, num_heads=2).double()
+    torch.nn.init.normal_(block.norm_key.weight)
+    query, key, value = (torch.randn(2, length, 8).double() for length in (3, 5, 5))
+    heads = []
+    for tokens, norm, linear in (
+        (query, block.norm_query, block.query),
+        (key, block.norm_key, block.key),
+        (value, block.norm_value, block.value),
+    ):
+        centered = tokens - tokens.mean(-1, keepdim=True)
+        tokens = centered / (centered.square().mean(-1, keepdim=True) + 1e-6).sqrt() * norm.weight + norm.bias
+        heads.append((tokens @ linear.weight.T + (0 if linear.bias is None else linear.bias)).split(4, dim=-1))
+    read = [(q @ k.mT / 2).softmax(-1) @ v for q, k, v in zip(*heads, strict=True)]
+    torch.testing.assert_close(block.attend(query, key, value), block.proj(torch.cat(read, -1)))
+    assert block.key.bias is None and block.query.bias is not None and block.value.bias is not None

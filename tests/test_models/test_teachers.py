@@ -16,7 +16,7 @@ from mmimg2vec.checkpoint.fill import fill
 from mmimg2vec.checkpoint.layouts.clip import to_openai
 from mmimg2vec.checkpoint.weights import choose_prefix
 from mmimg2vec.models import BackboneTargetGenerator, MaskedVisionTransformer
-from mmimg2vec.models.teachers.base import Teacher, from_map
+from mmimg2vec.models.teachers.base import Teacher, from_map, from_tokens
 from mmimg2vec.models.teachers.build import build_teacher
 
 RESNET50 = dict(type='mmpretrain.ResNet', depth=50)
@@ -480,3 +480,22 @@ class TestStudentAsTeacher:
         self.save(tmp_path / 'backbone.pth', backbone)
         with pytest.raises(UserError, match=message):
             BackboneTargetGenerator(str(tmp_path / 'backbone.pth'))
+
+
+@pytest.mark.parametrize(
+    ('size', 'stride', 'grid'),
+    [
+        ((32, 96), (16, 16), (2, 6)),
+        ((96, 32), (16, 8), (6, 4)),
+        ((40, 90), (16, 16), (2, 5)),  # what is left over is dropped
+        ((40, 90), (16, 16), (3, 6)),  # or padded
+    ],
+)
+@pytest.mark.parametrize(('extra', 'class_token', 'first'), [(0, None, False), (1, None, True), (5, False, False)])
+def test_tokens_in_raster_order(size, stride, grid, extra, class_token, first):
+    output = torch.randn(2, extra + grid[0] * grid[1], 4)
+    found = from_tokens(output, extra, stride, size, class_token)
+    assert found.grid == grid and torch.equal(found.tokens, output[:, extra:])
+    torch.testing.assert_close(found.pooled, output[:, 0] if first else output[:, extra:].mean(dim=1))
+    with pytest.raises(UserError, match=rf'gives {output.shape[1] + 1} tokens for images of {size[0]} x {size[1]} '):
+        from_tokens(torch.zeros(2, output.shape[1] + 1, 4), extra, stride, size)

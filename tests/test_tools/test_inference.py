@@ -16,6 +16,7 @@ from mmimg2vec.checkpoint.serialization import to_serializable
 from mmimg2vec.engine.command_line import run
 from mmimg2vec.errors import UserError
 from mmimg2vec.inference import infer
+from mmimg2vec.inference.segmentation import Inferencer
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ('ball', 'fish', 'star')
@@ -235,6 +236,31 @@ def test_pixels_reach_the_classifier_as_in_training(tmp_path):
     assert [found[label] for label in range(3)] == pytest.approx(scores.tolist(), abs=1e-4)
     # The checkpoint names no classes: the config does.
     assert result['classes'] == list(CLASSES)
+
+
+@pytest.mark.parametrize(('side', 'shown'), [(40, 320), (320, 320), (350, 350)])
+def test_pictures_of_classes_are_large_enough_to_read(tmp_path, side, shown):
+    config, checkpoint, _ = trained('classification', tmp_path)
+    write_image(tmp_path / 'a.jpg', side, side * 2)
+    infer(config, checkpoint, tmp_path / 'a.jpg', tmp_path / 'out', device='cpu')
+    assert cv2.imread(str(tmp_path / 'out' / 'a.png')).shape == (shown, 2 * shown, 3)
+
+
+@pytest.mark.parametrize(('count', 'dtype'), [(3, np.uint8), (256, np.uint8), (257, np.uint16)])
+def test_maps_hold_the_indices_of_all_classes(count, dtype):
+    labels = np.array([[0, count - 1, count - 1], [count - 1, 1, 1]])
+
+    class Predicts(Inferencer):
+        def __init__(self):
+            self.meta = dict(classes=[f'class {index}' for index in range(count)])
+
+        def __call__(self, path, **kwargs):
+            return dict(predictions=labels, visualization=None)
+
+    entry, _, found = Predicts().predict('a.jpg', 0.5)
+    assert found.dtype == dtype and (found == labels).all()
+    shares = {f'class {count - 1}': 0.5, 'class 1': 0.333333, 'class 0': 0.166667}
+    assert list(entry['shares'].items()) == list(shares.items())
 
 
 def test_threshold_of_detections(tmp_path):
