@@ -70,6 +70,23 @@ def test_what_a_file_may_not_choose_is_refused_at_every_door(name, tmp_path):
         assert '\n' not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ('mean', 'std', 'taken'),
+    [([1, 2, 3], [4, 5, 6], {'mean', 'std'}), ([1], [4], set()), ([1, 2, 3], None, {'mean'}), (None, None, set())],
+)
+def test_a_teacher_from_a_file(tmp_path, mean, std, taken):
+    backbone = dict(type='mmpretrain.VisionTransformer', arch=ARCH, img_size=32, patch_size=8)
+    preprocessing = {key: value for key, value in (('mean', mean), ('std', std)) if value is not None}
+    path = str(tmp_path / 'backbone.pth')
+    torch.save(checkpoint(dict(backbone=backbone, data_preprocessor=preprocessing)), path)
+    found = teacher_from_checkpoint(path)
+    assert found.pop('teacher') == {
+        **backbone,
+        'init_cfg': dict(type='Pretrained', checkpoint=path, prefix='backbone.'),
+    }
+    assert found == {key: tuple(preprocessing[key]) for key in taken}
+
+
 @pytest.mark.parametrize('kind', ['transformers.pipeline', 'mmengine.Runner', 'nn.Linear'])
 def test_another_class_is_refused(kind):
     with pytest.raises(UserError, match='which is none of mmpretrain or this project'):

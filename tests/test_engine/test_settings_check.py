@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from mmengine.config import Config
 
 from mmimg2vec.engine.settings_check import check_settings
 from mmimg2vec.errors import UserError
@@ -33,6 +34,17 @@ def test_a_setting_that_cannot_work(name):
     with pytest.raises(UserError, match=message) as error:
         check_settings(load_config(CONFIG, options))
     assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('name', ['lr', 'weight_decay', 'momentum', 'eps'])
+@pytest.mark.parametrize(('value', 'fits'), [(0, True), (0.5, True), (-1e-9, False), (True, False), ((0.1,), False)])
+def test_numbers_of_an_optimizer(name, value, fits):
+    cfg = Config(dict(optim_wrapper=dict(optimizer={'type': 'AdamW' if name == 'eps' else 'SGD', name: value})))
+    if fits:
+        check_settings(cfg)
+    else:
+        with pytest.raises(UserError, match=rf'optim_wrapper\.optimizer\.{name}=.* has to be one number from 0 on'):
+            check_settings(cfg)
 
 
 def test_an_interpolation_that_is_not_known():

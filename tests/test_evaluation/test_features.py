@@ -5,6 +5,7 @@ from torch import nn
 
 from mmimg2vec.errors import UserError
 from mmimg2vec.evaluation import extract_features, pool_tokens
+from mmimg2vec.evaluation.features import _gather_rows
 
 
 class Model(nn.Module):
@@ -40,6 +41,21 @@ def test_features_in_the_order_of_the_dataset_each_once():
     assert labels.tolist() == [0, 1, 2, 0, 1]
     assert model.training and model.drop.training and not model.frozen.training
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_rows_of_all_processes_in_their_order(monkeypatch):
+    theirs = torch.arange(6.0).view(3, 2)
+    mine = torch.tensor([[10.0, 11.0]])
+    monkeypatch.setattr('mmimg2vec.evaluation.features.get_world_size', lambda: 2)
+
+    def gather(tensor):
+        if tensor.shape == (1,):
+            return [torch.tensor([3]), tensor]
+        assert tensor.shape == theirs.shape  # processes can only exchange what has one shape
+        return [theirs, tensor]
+
+    monkeypatch.setattr('mmimg2vec.evaluation.features.all_gather', gather)
+    assert torch.equal(_gather_rows(mine), torch.cat([theirs, mine]))
 
 
 def test_pooling_of_maps_and_vectors():
