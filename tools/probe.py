@@ -20,6 +20,7 @@ try:
     from mmengine.runner import Runner
 
     from mmimg2vec.checkpoint.fill import fill
+    from mmimg2vec.datasets.checks import found_text
     from mmimg2vec.engine.command_line import add_common_arguments, build_runner, run, set_work_dir
     from mmimg2vec.engine.launch import prepare_launch
     from mmimg2vec.errors import UserError
@@ -90,7 +91,7 @@ def evaluate(runner: Runner) -> dict[str, float]:
     pools = tuple(knn.get('pools', POOLS))
     features = []
     for loader in loaders:
-        runner.logger.info(f'features of {len(loader.dataset)} images')
+        runner.logger.info(f'features of {found_text(loader.dataset)}')
         features.append(extract_features(runner.model, loader, pools))
     bank, query = features
     device = next(backbone.parameters()).device

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import os.path as osp
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from mmimg2vec.datasets.annotations import category_problem, coco_categories, is_class_head
 from mmimg2vec.datasets.config_checks import check_dataset_config
 from mmimg2vec.datasets.errors import UnreadableImage
+from mmimg2vec.datasets.image_files import left_out_text
 from mmimg2vec.datasets.maps import check_maps
 from mmimg2vec.datasets.reading import depth_problem, image_size
 from mmimg2vec.datasets.transforms.loading import size_problem
@@ -29,6 +31,7 @@ __all__ = [
     'check_dataset_config',
     'check_mixed_classes',
     'check_values',
+    'found_text',
     'head_classes',
 ]
 
@@ -45,6 +48,14 @@ def base_datasets(dataset: Any) -> Iterator[Any]:
         return
     for part in inner:
         yield from base_datasets(part)
+
+
+def found_text(dataset: Any) -> str:
+    """How many images a dataset has, and what was left out of its folders."""
+    left_out: Counter[str] = Counter()
+    for base in base_datasets(dataset):
+        left_out += getattr(base, 'left_out', Counter())
+    return f'{len(dataset)} images{left_out_text(left_out)}'
 
 
 def head_classes(model: nn.Module) -> dict[str, int]:

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,16 @@ __all__ = ['UnreadableList', 'find_images', 'find_samples', 'left_out_text', 'lo
 _DEFAULT_EXTENSIONS = frozenset(('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif'))
 
 
-def find_images(sources: Sequence[str | Path], out: Path) -> dict[Path, str]:
+def find_images(
+    sources: Sequence[str | Path], out: Path, report: Callable[[str], Any] | None = None
+) -> dict[Path, str]:
     """List the images that files and folders stand for.
 
     Args:
         sources: Image files, and folders, of which all images at any depth are taken, but not those in an ``out``
             inside.
         out: Folder of the results.
+        report: Called with a line: how many images were found, and what was left out.
 
     Returns:
         Image -> name of its picture, without suffix, different for each; in the order given, folders sorted.
@@ -39,8 +42,9 @@ def find_images(sources: Sequence[str | Path], out: Path) -> dict[Path, str]:
     """
     names: dict[Path, str] = {}
     taken: set[str] = set()
+    left_out: Counter[str] = Counter()
     for source in map(Path, sources):
-        for path in _files(source, out):
+        for path in _files(source, out, left_out):
             if path in names:
                 continue
             base = path.relative_to(source) if source.is_dir() else Path(path.name)
@@ -57,15 +61,23 @@ def find_images(sources: Sequence[str | Path], out: Path) -> dict[Path, str]:
     for name in names.values():
         if (out / f'{name}.png').resolve() in inputs:
             raise UserError(f'{out} holds the images themselves: name another folder for --out')
+    if report is not None:
+        report(f'{len(names)} images found{left_out_text(left_out)}')
     return names
 
 
-def _files(source: Path, out: Path) -> list[Path]:
+def _files(source: Path, out: Path, left_out: Counter[str]) -> list[Path]:
+    """The images of a source; what is left out is counted.
+
+    Raises:
+        UserError: It does not exist, or has no images.
+    """
     if source.is_file():
         return [source]
     if not source.is_dir():
         raise UserError(f'no image or folder {source}: check the path')
-    found, left_out = look_through(source)
+    found, others = look_through(source)
+    left_out += others
     results = out.resolve()
     # What an earlier run wrote below the images is no input; images may well lie below the folder of the results.
     if results != source.resolve() and results.is_relative_to(source.resolve()):
@@ -73,7 +85,7 @@ def _files(source: Path, out: Path) -> list[Path]:
     if not found:
         raise UserError(
             f'no images in {source}: files named {", ".join(f"*{suffix}" for suffix in IMAGE_SUFFIXES)} are taken'
-            + left_out_text(left_out)
+            + left_out_text(others)
         )
     return found
 
@@ -189,6 +201,10 @@ def _no_images(root: Path, left_out: Counter[str], config_key: str) -> str:
     if not endings:
         return text
     count, ending = max(endings)
+    first = next(path for path in sorted(root.rglob('*')) if path.suffix.lower() == ending)
+    reason = unreadable(first)
+    if reason is not None:
+        return f'{text}; it holds {count} files {ending}, which are not read ({first.name}: {reason}): convert them'
     return f"{text}; it holds {count} files {ending}: to read them set {config_key}.extensions=['{ending}']"
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import mmcv
 import numpy as np
 
-from mmimg2vec.datasets.reading import image_size
+from mmimg2vec.datasets.errors import UnreadableImage
+from mmimg2vec.datasets.reading import image_size, read_bytes
 from mmimg2vec.errors import UserError
 
 # Maps that are opened where some class has not been met in the first ones.
@@ -39,6 +40,12 @@ def check_maps(infos: Sequence[dict], dataset: Any, where: str, opened: int) -> 
             f'the dataset of {where} has {len(classes)} classes, and mmseg keeps eight bits of a map, 255 for ignored: '
             f'at most {_MOST_CLASSES} classes can be told apart; join some'
         )
+    for step in _steps(dataset):
+        if getattr(step, 'reduce_zero_label', None) not in (None, dataset.reduce_zero_label):
+            raise UserError(
+                f'{where}: the dataset has reduce_zero_label={dataset.reduce_zero_label}, and {type(step).__name__} of '
+                f'its pipeline {step.reduce_zero_label}: give both the same'
+            )
     infos = [info for info in infos if osp.isfile(info.get('seg_map_path') or '')]
     # The first ones evenly spread, then the rest.
     first = set(range(0, len(infos), max(1, len(infos) // opened)))
@@ -88,10 +95,10 @@ def _read(info: dict, dataset: Any, where: str) -> np.ndarray:
     path = info['seg_map_path']
     backend = next((step.imdecode_backend for step in _steps(dataset) if hasattr(step, 'reduce_zero_label')), 'pillow')
     try:
-        with open(path, 'rb') as file:
-            values = mmcv.imfrombytes(file.read(), flag='unchanged', backend=backend).squeeze()
-    except Exception as error:  # each decoder has exceptions of its own for what it cannot read
-        raise UserError(f'{path} is no readable image ({error}): replace it') from error
+        values = _decode(path, backend)
+    except UnreadableImage as error:
+        problem = f'the map {path} in the dataset of {where} is unreadable ({error.reason}): replace it'
+        raise UserError(problem) from error
     if values.ndim != 2:
         raise UserError(
             f'{path} in the dataset of {where} is a color picture, not a map of class numbers: convert the maps to '
@@ -100,7 +107,8 @@ def _read(info: dict, dataset: Any, where: str) -> np.ndarray:
     size = image_size(info['img_path']) if osp.isfile(info.get('img_path') or '') else None
     if size not in (None, values.shape):
         raise UserError(
-            f'the map {path} is {values.shape[0]} x {values.shape[1]} and its image {info["img_path"]} another size: '
+            f'the map {path} is {values.shape[0]} x {values.shape[1]} and its image {info["img_path"]} '
+            f'{size[0]} x {size[1]} (height x width): '
             f'the maps of {where} belong to other images, or these have been resized'
         )
     count = len(dataset.label_map or dataset.metainfo.get('classes') or ())
@@ -115,6 +123,38 @@ def _read(info: dict, dataset: Any, where: str) -> np.ndarray:
             'correct metainfo.classes or reduce_zero_label, or convert the maps'
         )
     return values.astype(np.uint8)
+
+
+def _decode(path: str, backend: str) -> np.ndarray:
+    try:
+        return mmcv.imfrombytes(read_bytes(path), flag='unchanged', backend=backend).squeeze()
+    except UnreadableImage:
+        raise
+    except Exception as error:  # each decoder has exceptions of its own for what it cannot read
+        raise UnreadableImage(path, f'not decodable ({error})') from error
+
+
+def load_sample(dataset: Any, index: int) -> Any:
+    """Take a sample of a dataset.
+
+    Raises:
+        UnreadableImage: Its image is unreadable, or its map, of which mmseg's loader raises whatever the decoder does.
+        UserError: The dataset raised it.
+        Exception: Likewise.
+    """
+    try:
+        return dataset[index]
+    except (UnreadableImage, UserError):
+        raise
+    except Exception as error:
+        path = getattr(dataset, 'get_data_info', lambda _: {})(index).get('seg_map_path')
+        if not path or '://' in path:
+            raise
+        try:
+            _decode(path, 'pillow')
+        except UnreadableImage as unreadable:
+            raise unreadable from error
+        raise
 
 
 def _steps(dataset: Any) -> Sequence[Any]:

@@ -44,7 +44,13 @@ def check_data(
             if not isinstance(value, int) or value < least:
                 raise UserError(f'{name}.{key}={value!r}: set a whole number of {least} or more')
     _raise_first(loaders, evaluators, with_categories=False)
-    copies, notes = {}, []
+    copies = {}
+    notes = [
+        f'{key}.metainfo.palette has another length than its classes, and is left out'
+        for name, loader in loaders.items()
+        for dataset, key in datasets_in(loader['dataset'], f'{name}.dataset')
+        if not _palette_fits(dataset)
+    ]
     files = _coco_files(loaders, evaluators)
     for path, demands in files.items():
         content, is_mended, said = mend_coco(path, demands['masks'], demands['scored'], demands['size_of'])
@@ -74,7 +80,7 @@ def _raise_first(loaders: Mapping[str, Any], evaluators: Mapping[str, Any], with
 
 
 def apply_to(loaders: Mapping[str, Any], evaluators: Mapping[str, Any], copies: Mapping[str, str]) -> None:
-    """Write into the configs, in place: mended annotations, the project's image loader, and its evaluation dataset.
+    """Write into the configs, in place: what was mended, the project's image loader, and its evaluation dataset.
 
     Args:
         loaders: As :func:`check_data` takes them; configs of other kinds than dictionaries are left alone.
@@ -84,6 +90,8 @@ def apply_to(loaders: Mapping[str, Any], evaluators: Mapping[str, Any], copies: 
     for name, loader in loaders.items():
         for dataset, _ in datasets_in(loader['dataset'], f'{name}.dataset'):
             use_own_loader(dataset)
+            if not _palette_fits(dataset):
+                dataset['metainfo']['palette'] = []
             path = _annotations(dataset)
             if path is not None and path in copies:
                 dataset['ann_file'] = copies[path]
@@ -98,6 +106,13 @@ def apply_to(loaders: Mapping[str, Any], evaluators: Mapping[str, Any], copies: 
         path = _scored_file(metric)
         if path is not None and path in copies:
             metric['ann_file'] = copies[path]
+
+
+def _palette_fits(dataset: Mapping[str, Any]) -> bool:
+    """Whether there is a color for each class, without which mmseg builds no dataset; it draws colors by itself."""
+    metainfo = dataset.get('metainfo') or {}
+    classes, palette = metainfo.get('classes'), metainfo.get('palette')
+    return not isinstance(classes, (list, tuple)) or not palette or len(palette) == len(classes)
 
 
 def use_own_loader(dataset: Mapping[str, Any]) -> None:

@@ -19,6 +19,7 @@ from mmengine.registry import DATASETS as ROOT_DATASETS
 from mmimg2vec.datasets.errors import DataError, UnreadableImage
 from mmimg2vec.datasets.folders import build_dataset
 from mmimg2vec.datasets.image_files import UnreadableList
+from mmimg2vec.datasets.maps import load_sample
 from mmimg2vec.registry import DATA_SAMPLERS, DATASETS
 
 # So many unreadable files in a row mean that the folder, not a file, is wrong.
@@ -119,8 +120,8 @@ class SeededDataset:
     To be used with :class:`~mmimg2vec.datasets.SeededSampler`. Transforms may use ``random``, ``numpy.random`` and
     torch's global CPU generator; a transform with a generator of its own stays outside this rule.
 
-    A sample whose image is unreadable (:class:`UnreadableImage`, raised by ``mmimg2vec.LoadImage``) is replaced by
-    another one, chosen from the same seeds, and put on the list ``unreadable``.
+    A sample whose image or map is unreadable (:class:`UnreadableImage`, raised by ``mmimg2vec.LoadImage``) is replaced
+    by another one, chosen from the same seeds, and put on the list ``unreadable``.
 
     Args:
         dataset: Config of the wrapped dataset, or the dataset itself.
@@ -151,7 +152,7 @@ class SeededDataset:
             with seeded(seed, draw, index, attempt):
                 try:
                     # A replacement's index is its first random number.
-                    return self.dataset[index if attempt == 0 else random.randrange(len(self))]
+                    return load_sample(self.dataset, index if attempt == 0 else random.randrange(len(self)))
                 except UnreadableImage as error:
                     unreadable = error
             self.unreadable.add(unreadable)

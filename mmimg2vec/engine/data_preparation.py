@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,8 +9,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
-from mmimg2vec.datasets.checks import base_datasets
-from mmimg2vec.datasets.image_files import left_out_text
+from mmimg2vec.datasets.checks import found_text
 from mmimg2vec.datasets.preparation import apply_to, check_data
 from mmimg2vec.utils.distributed import on_main_process
 
@@ -65,11 +63,7 @@ def count_text(runner: Runner) -> str:
     for split in ('train', 'val', 'test'):
         loop = getattr(runner, f'_{split}_loop', None)
         if isinstance(loop, BaseLoop):
-            dataset = loop.dataloader.dataset
-            left_out: Counter[str] = Counter()
-            for base in base_datasets(dataset):
-                left_out += getattr(base, 'left_out', Counter())
-            parts.append(f'{split} {len(dataset)} images{left_out_text(left_out)}')
+            parts.append(f'{split} {found_text(loop.dataloader.dataset)}')
     return f'data: {" | ".join(parts)}'
 
 

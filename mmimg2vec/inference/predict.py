@@ -74,7 +74,7 @@ def infer(
     if not Path(checkpoint).is_file() and '://' not in str(checkpoint):
         raise UserError(f'no checkpoint {checkpoint}: check the path')
     out = Path(out)
-    names = find_images([images] if isinstance(images, (str, Path)) else images, out)
+    names = find_images([images] if isinstance(images, (str, Path)) else images, out, report)
     _refuse_others(out, list(names.values()), task, overwrite)
     skipped = {path: reason for path in names if (reason := unreadable(path))}
     _check_any(skipped, names, 'read')

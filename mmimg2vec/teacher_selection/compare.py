@@ -61,7 +61,7 @@ def compare(
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise UserError(f'the teacher {min(twice)} is named twice')
-    paths = subsample(list(find_images(sources, out)), max_images)
+    paths = subsample(list(find_images(sources, out, report)), max_images)
     make_folder(out)
     skipped: dict[str, str] = {}
 

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from torch import nn
 
-from mmimg2vec.datasets import SeededDataset
+from mmimg2vec.datasets import EvaluationDataset, SeededDataset
 from mmimg2vec.datasets.annotations import category_problem, coco_categories
 from mmimg2vec.datasets.checks import (
     base_datasets,
@@ -23,6 +23,7 @@ from mmimg2vec.datasets.checks import (
     head_classes,
     spread,
 )
+from mmimg2vec.datasets.preparation import apply_to, check_data
 from mmimg2vec.datasets.shapes import CLASSES
 from mmimg2vec.errors import UserError
 
@@ -45,7 +46,11 @@ def build(config, scope='mmdet'):
 
 
 def ade(root, **kwargs):
-    return build(downstream.ade_dataset(root, **kwargs), 'mmseg')
+    dataset = build(downstream.ade_dataset(root, **kwargs), 'mmseg')
+    for step in dataset.pipeline.transforms:
+        if hasattr(step, 'reduce_zero_label'):
+            step.reduce_zero_label = dataset.reduce_zero_label
+    return dataset
 
 
 def refuse(dataset, match, **kwargs):
@@ -235,9 +240,9 @@ def test_maps_of_another_kind(shapes):
     cv2.imwrite(str(path), np.zeros((64, 64, 3), np.uint8))
     refuse(ade(shapes), '000000.png .* is a color picture')
     cv2.imwrite(str(path), np.zeros((32, 64), np.uint8))
-    refuse(ade(shapes), '000000.png is 32 x 64 and its image .*000000.jpg another size')
+    refuse(ade(shapes), r'000000.png is 32 x 64 and its image .*000000.jpg 64 x 64 \(height')
     path.write_bytes(b'')
-    refuse(ade(shapes), '000000.png is no readable image')
+    refuse(ade(shapes), r'000000.png in the dataset of train_dataloader is unreadable \(empty file\)')
 
 
 def test_subset_of_the_known_classes(written):
@@ -358,3 +363,39 @@ def test_values_that_a_teacher_sees(written, low, high, good):
         UserError, match=rf'values from {low} to {high}, and the teacher takes 0 to 255: set value_range'
     ):
         check_values(dataset, images, True, 'train_dataloader')
+
+
+def test_dataset_and_pipeline_treat_zero_alike(shapes):
+    dataset = ade(shapes)
+    dataset.reduce_zero_label = False
+    refuse(dataset, r'has reduce_zero_label=False, and LoadAnnotations of its pipeline True: give both the same')
+
+
+@pytest.mark.parametrize('wrapper', [None, 'ConcatDataset', 'RepeatDataset'])
+@pytest.mark.parametrize('part', ['images', 'annotations'])
+def test_one_broken_file_costs_no_other_its_score(shapes, part, wrapper):
+    """A map is read by mmseg's loader, which raises what its decoder does; its pixels are not scored."""
+    init_default_scope('mmseg')
+    inner = downstream.ade_dataset(shapes, test_mode=True)
+    broken = sorted((shapes / 'ade' / part / 'training').iterdir())[2]
+    broken.write_bytes(broken.read_bytes()[:60])
+    wrapped = {'ConcatDataset': dict(datasets=[inner, inner]), 'RepeatDataset': dict(dataset=inner, times=2)}
+    dataset = EvaluationDataset(dict(type=f'mmengine.{wrapper}', **wrapped[wrapper]) if wrapper else inner)
+    samples = [dataset[index] for index in range(len(dataset))]
+    assert set(dataset.unreadable._met) == {str(broken)}
+    ignored = [index for index, s in enumerate(samples) if (s['data_samples'].gt_sem_seg.data == 255).all()]
+    black = [index for index, s in enumerate(samples) if not s['inputs'].any()]
+    places = [2, 2 + len(samples) // 2] if wrapper else [2]
+    assert (black, ignored) == ((places, []) if part == 'images' else ([], places))
+    train = SeededDataset(dataset.dataset)
+    assert all(train[index] is not None for index in range(3))
+    assert set(train.unreadable._met) == {str(broken)}
+
+
+def test_a_palette_of_another_length_is_left_out(tmp_path, shapes):
+    dataset = downstream.ade_dataset(shapes, metainfo=dict(classes=['a', 'b'], palette=[[1, 2, 3]]))
+    loaders = dict(train_dataloader=dict(dataset=dict(type='SeededDataset', dataset=dataset)))
+    copies, (note,) = check_data(loaders, {}, tmp_path)
+    assert note.startswith('train_dataloader.dataset.dataset.metainfo.palette has another length than its classes')
+    apply_to(loaders, {}, copies)
+    assert dataset['metainfo']['palette'] == []

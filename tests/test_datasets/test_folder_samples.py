@@ -3,6 +3,8 @@
 import os
 import shutil
 
+import cv2
+import numpy as np
 import pytest
 from mmengine.registry import DATASETS, init_default_scope
 from torch import nn
@@ -74,8 +76,13 @@ def test_one_list_of_endings(tmp_path):
     assert len(build(tmp_path, with_label=False, extensions=('.webp',))) == 1
     with pytest.raises(UserError, match=r'For unlabeled images set with_label=False'):
         build(tmp_path)
-    with pytest.raises(UserError, match=r"no images in .*; it holds \d files .*: to read them set .*extensions=\['"):
+    with pytest.raises(UserError, match=r'no images in .*; it holds \d files .*, which are not read .*: convert them'):
         build(tmp_path, with_label=False, extensions=('.png2',))
+    cv2.imwrite(str(tmp_path / 'x.png'), np.zeros((4, 4, 3), np.uint8))
+    (tmp_path / 'other').mkdir()
+    (tmp_path / 'x.png').rename(tmp_path / 'other' / 'x.tile')
+    with pytest.raises(UserError, match=r"it holds 1 files .tile: to read them set .*extensions=\['.tile'\]"):
+        build(tmp_path / 'other', with_label=False)
 
 
 @pytest.mark.parametrize(('text', 'with_label', 'message'), [

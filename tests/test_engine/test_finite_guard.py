@@ -115,6 +115,11 @@ class Normed(nn.Module):
         return self.norm(x).square().mean()
 
 
+def test_a_run_that_learnt_nothing_does_not_end_well(images, tmp_path):
+    with pytest.raises(UserError, match=r'5 updates of 9 steps were left out .* nothing was learnt'):
+        train(images, tmp_path, Poison(0, 2, 4, 6, 8))
+
+
 @pytest.mark.parametrize('guarded', [True, False])
 def test_running_statistics_are_restored(guarded):
     class Runner:

@@ -51,8 +51,8 @@ def category_problem(names: Sequence[str], classes: Sequence[str], ann_file: str
     unknown = [name for name in classes if name not in names]
     if unknown:
         return (
-            f'{ann_file} has no category {", ".join(unknown)} (it has {_some(names)}): correct metainfo.classes, or '
-            'name another ann_file'
+            f'{ann_file} has no category {", ".join(map(_shown, unknown))} (it has {_some(names)}): correct '
+            'metainfo.classes, or name another ann_file'
         )
     ordered = [name for name in names if name in classes]
     if ordered != list(classes):
@@ -83,4 +83,9 @@ def _decode_list(content: mmap.mmap, position: int) -> list[dict] | None:
 
 
 def _some(names: Sequence[str], count: int = 8) -> str:
-    return ', '.join(names[:count]) + (' ...' if len(names) > count else '')
+    return ', '.join(map(_shown, names[:count])) + (' ...' if len(names) > count else '')
+
+
+def _shown(name: str) -> str:
+    """The name, in quotes where spaces around it would not be seen."""
+    return name if name == name.strip() else repr(name)

@@ -122,6 +122,10 @@ def _mend_images(content: dict, path: Path, size_of: SizeOf) -> list[str]:
     double = _double(image['id'] for image in content['images'])
     if double is not None:
         raise UserError(f'{path} has two images of the id {double!r}: give each its own')
+    double = _double(image['file_name'] for image in content['images'])
+    if double is not None:
+        ids = ', '.join(repr(image['id']) for image in content['images'] if image['file_name'] == double)
+        raise UserError(f'{path} lists the image {double} more than once (ids {ids}): join the entries')
     return [f'height and width of {mended} images written as numbers or taken from the files'] if mended else []
 
 

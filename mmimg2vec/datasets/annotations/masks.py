@@ -73,8 +73,23 @@ def _rle_problem(segmentation: dict, height: int | None, width: int | None) -> s
         return 'run lengths without "size" and "counts"'
     if height and width and size != [height, width]:
         return f'run lengths for {size[0]} x {size[1]} px, and the image has {height} x {width} (height x width)'
-    if isinstance(counts, list) and sum(counts) != size[0] * size[1]:
+    if isinstance(counts, str):
+        return _decoding_problem(segmentation)
+    if not all(isinstance(count, int) and count >= 0 for count in counts):
+        return 'run lengths that are no whole numbers from 0'
+    if sum(counts) != size[0] * size[1]:
         return f'run lengths that do not add up to {size[0]} x {size[1]} px'
+    return None
+
+
+def _decoding_problem(segmentation: dict) -> str | None:
+    """Why pycocotools cannot decode compressed run lengths, or None."""
+    from pycocotools import mask
+
+    try:
+        mask.decode(segmentation)
+    except (ValueError, OverflowError, TypeError) as error:
+        return f'compressed run lengths that cannot be decoded ({error})'
     return None
 
 

@@ -106,13 +106,14 @@ class Objects:
                 + (f' (and {others} more such ids)' if others else '')
                 + ': give each its own'
             )
-        # pycocotools takes the object of id 0 for one that was not found.
+        # pycocotools takes the object of id 0 for one that was not found, and keeps the ids as numbers.
         top = max((number for number in ids if isinstance(number, int)), default=0)
         for annotation in self.all:
-            if annotation.get('id') in (None, 0):
+            number = annotation.get('id')
+            if not isinstance(number, int) or isinstance(number, bool) or number == 0:
                 top += 1
                 annotation['id'] = top
-                done['without id or of id 0, numbered anew'] += 1
+                done['without id, of id 0 or of one that is no whole number, numbered anew'] += 1
 
     def _add_box(self, annotation: dict) -> None:
         segmentation = annotation.get('segmentation')

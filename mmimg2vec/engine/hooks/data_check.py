@@ -7,6 +7,7 @@ from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
 from mmimg2vec.datasets.checks import check_classes, check_dataset, check_mixed_classes, head_classes
+from mmimg2vec.engine.data_preparation import count_text
 from mmimg2vec.registry import HOOKS
 from mmimg2vec.utils.distributed import on_main_process, unwrapped
 
@@ -37,6 +38,8 @@ class DataCheckHook(Hook):
         notes = on_main_process(lambda: self._check(runner))
         if notes:
             runner.logger.info(f'data check: {" | ".join(notes)}')
+        if isinstance(runner._test_loop, BaseLoop):  # before training its loop says it
+            runner.logger.info(count_text(runner))
 
     def _check(self, runner: Runner) -> list[str]:
         loops = {name: getattr(runner, f'_{name}_loop') for name in ('train', 'val', 'test')}

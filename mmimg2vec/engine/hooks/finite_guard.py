@@ -93,6 +93,21 @@ class FiniteGuardHook(Hook):
         if loss.device.type == 'cpu' or self.every_n_train_iters(runner, self.interval):
             self._read(runner)
 
+    def after_train(self, runner: Runner) -> None:
+        """Judge the whole run.
+
+        Raises:
+            UserError: Half of its updates or more were left out.
+        """
+        self._read(runner)
+        steps = getattr(runner.optim_wrapper, '_accumulative_counts', 1)  # of an update
+        if self.total and 2 * self.total * steps >= runner.iter:
+            raise UserError(
+                f'{self.total} updates of {runner.iter} steps were left out because loss or gradients are not finite: '
+                'nothing was learnt, whatever the score; lower optim_wrapper.optimizer.lr, or look at the images in '
+                f'{osp.join(runner.work_dir, self.filename)}'
+            )
+
     def after_train_epoch(self, runner: Runner) -> None:
         """Look at the flags before a checkpoint is written."""
         self._read(runner)
