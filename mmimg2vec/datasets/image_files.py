@@ -103,7 +103,7 @@ def look_through(folder: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -
     found: list[Path] = []
     left_out: Counter[str] = Counter()
     for root, folders, names in os.walk(folder, followlinks=True):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not _leads_back(Path(root, name)))
         for name in names:
             path = Path(root, name)
             if is_hidden(path.relative_to(folder)):
@@ -113,6 +113,11 @@ def look_through(folder: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -
             else:
                 left_out[f'*{path.suffix.lower()}' if path.suffix else 'without ending'] += 1
     return sorted(found), left_out
+
+
+def _leads_back(folder: Path) -> bool:
+    """Whether a folder is a link to one that it lies in: there is no end to such a walk."""
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
 
 
 def left_out_text(left_out: Counter[str]) -> str:

@@ -71,6 +71,7 @@ def test_one_list_of_endings(tmp_path):
     for number, suffix in enumerate((*IMAGE_SUFFIXES, '.JPG', '.Tiff')):
         (tmp_path / f'{number}{suffix}').write_bytes(b'x')
     (tmp_path / 'x.gif').write_bytes(b'GIF')
+    (tmp_path / 'loop').symlink_to(tmp_path)
     count = len(IMAGE_SUFFIXES) + 2
     assert len(build(tmp_path, with_label=False)) == len(look_through(tmp_path)[0]) == count
     assert len(build(tmp_path, with_label=False, extensions=('.webp',))) == 1

@@ -38,7 +38,7 @@ class DataCheckHook(Hook):
         notes = on_main_process(lambda: self._check(runner))
         if notes:
             runner.logger.info(f'data check: {" | ".join(notes)}')
-        if isinstance(runner._test_loop, BaseLoop):  # before training its loop says it
+        if isinstance(getattr(runner, '_test_loop', None), BaseLoop):  # before training its loop says it
             runner.logger.info(count_text(runner))
 
     def _check(self, runner: Runner) -> list[str]:
