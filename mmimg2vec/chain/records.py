@@ -18,6 +18,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mmimg2vec.chain.plan import Chain, Stage
+from mmimg2vec.checkpoint.newest import list_checkpoints
 from mmimg2vec.errors import UserError
 from mmimg2vec.utils.config import load_config
 from mmimg2vec.utils.paths import find_shipped
@@ -117,7 +118,7 @@ def check_interrupted(chain: Chain, stage: Stage) -> None:
     """
     folder = chain.folder(stage)
     begun = folder / _STARTED
-    if not ((folder / 'last_checkpoint').is_file() and begun.is_file()):
+    if not (list_checkpoints(folder) and begun.is_file()):
         return
     if begun.read_text() != settings_of(chain, stage):
         raise UserError(

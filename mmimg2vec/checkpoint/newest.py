@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from mmimg2vec.checkpoint.safe_load import safe_load
 from mmimg2vec.errors import UserError
@@ -27,6 +30,19 @@ def checksum_path(path: str | Path) -> Path:
     return Path(f'{path}.sha256')
 
 
+def list_checkpoints(folder: str | Path) -> list[Path]:
+    """Files of a run's folder that are named as its checkpoints are, whole or not."""
+    return [path for path in sorted(Path(folder).glob('*.pth')) if _NAME.fullmatch(path.name) and path.is_file()]
+
+
+def first_nonfinite(weights: Mapping[str, Any]) -> str | None:
+    """Name of the first tensor that holds NaN or infinity; None where all are finite."""
+    for name, value in weights.items():
+        if isinstance(value, torch.Tensor) and value.is_floating_point() and not value.isfinite().all():
+            return name
+    return None
+
+
 def newest_checkpoint(folder: str | Path, note: Callable[[str], None] = lambda line: None) -> Path | None:
     """Find the checkpoint of a folder that is furthest in training, and whole.
 
@@ -43,7 +59,7 @@ def newest_checkpoint(folder: str | Path, note: Callable[[str], None] = lambda l
     Raises:
         UserError: There are checkpoints, and none is whole.
     """
-    files = [path for path in sorted(Path(folder).glob('*.pth')) if _NAME.fullmatch(path.name)]
+    files = list_checkpoints(folder)
     good: list[tuple[int, Path]] = []
     bad: list[str] = []
     for path in files:
@@ -65,15 +81,19 @@ def _iteration(path: Path) -> int:
     """How many steps a checkpoint has behind it.
 
     Raises:
-        UserError: Its bytes are not those that were written, or it cannot be read.
+        UserError: Its bytes are not those that were written, it cannot be read, or its weights are not finite.
     """
     beside = checksum_path(path)
-    if beside.is_file() and beside.read_text().split()[:1] != [_digest(path)]:
+    if beside.is_file() and beside.read_bytes().split()[:1] != [_digest(path).encode()]:
         raise UserError(f'{path} has other bytes than were written (its SHA-256 is not that of {beside.name})')
     checkpoint = safe_load(path, 'cpu')
     meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
     if not isinstance(meta, dict) or not isinstance(meta.get('iter'), int):
         raise UserError(f'{path} does not say how many steps it has behind it')
+    weights = checkpoint.get('state_dict')
+    broken = first_nonfinite(weights if isinstance(weights, Mapping) else {})
+    if broken is not None:
+        raise UserError(f'{path} has weights that are not finite ({broken})')
     return meta['iter']
 
 

@@ -81,15 +81,16 @@ def safe_load(source: str | Path | bytes, map_location: Any = None, name: str | 
         raise UserError(f'no checkpoint {name}: check the path')
     if name.endswith('.safetensors'):
         return _load_safetensors(source, map_location, name)
-    _refuse_programs(source, name)
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
+        _refuse_programs(source, name)
         with _plain_data_allowed():
             return torch.load(file, map_location=map_location, weights_only=True)
+    except UserError:
+        raise
     except pickle.UnpicklingError as error:
         raise UserError(_refusal(name, error, source)) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        # Also what a state dict for an absent device raises.
+    except Exception as error:  # damaged bytes raise nearly everything, and so does a state dict for an absent device
         reason = str(error).strip().split('\n')[0]
         raise UserError(f'{name} cannot be read as a checkpoint ({reason}): download or save it again') from error
 
@@ -173,10 +174,13 @@ def named_in_pickle(source: str | Path | bytes) -> list[str]:
     file = io.BytesIO(source) if isinstance(source, bytes) else open(source, 'rb')  # noqa: SIM115
     names: list[str] = []
     with file:
-        if zipfile.is_zipfile(file):
-            with zipfile.ZipFile(file) as archive:
-                records = [record for record in archive.namelist() if record.endswith('data.pkl')]
-                file = io.BytesIO(archive.read(records[0]) if records else b'')
+        try:
+            if zipfile.is_zipfile(file):
+                with zipfile.ZipFile(file) as archive:
+                    records = [record for record in archive.namelist() if record.endswith('data.pkl')]
+                    file = io.BytesIO(archive.read(records[0]) if records else b'')
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+            return names  # damaged
         file.seek(0)
         # Before torch 1.6 the objects stood behind three pickles of numbers.
         for _ in range(_PICKLES):

@@ -9,12 +9,12 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.runner import find_latest_checkpoint
 from mmpretrain.models.backbones import VisionTransformer
 
 from mmimg2vec.checkpoint.architecture import collapse
 from mmimg2vec.checkpoint.backbone_file import read_backbone
 from mmimg2vec.checkpoint.config_text import read_config_text
+from mmimg2vec.checkpoint.newest import newest_checkpoint
 from mmimg2vec.checkpoint.positions import file_grid
 from mmimg2vec.checkpoint.safe_load import safe_load
 from mmimg2vec.errors import UserError
@@ -42,10 +42,12 @@ def take_backbone_settings(cfg: Config) -> None:
     """
     model = cfg.get('model') or {}
     backbone = model.get('module', model).get('backbone') or {}
+    if str(backbone.get('type')).split('.')[-1] not in _KINDS:
+        return
     path = cfg.get('load_from') or (backbone.get('init_cfg') or {}).get('checkpoint')
     if cfg.get('resume') and not os.path.isfile(str(path)):  # gone since the run began; its checkpoints say the same
-        path = find_latest_checkpoint(cfg.work_dir)
-    if str(backbone.get('type')).split('.')[-1] not in _KINDS or not os.path.isfile(str(path)):
+        path = newest_checkpoint(cfg.work_dir)
+    if not os.path.isfile(str(path)):
         return
     own = _arch(backbone.get('arch', 'base'))
     found = _whole(str(path), own) if 'knn' in cfg else _heads_and_scales(str(path), own, backbone)

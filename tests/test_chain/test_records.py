@@ -51,7 +51,7 @@ def test_a_record_says_how_the_stage_was_done(toy):
     assert records.read_seconds(folder) == 0
 
 
-@pytest.mark.parametrize('there', [('begun',), ('last_checkpoint',), ('begun', 'last_checkpoint')])
+@pytest.mark.parametrize('there', [('begun',), ('epoch_1.pth',), ('begun', 'epoch_1.pth')])
 def test_only_a_checkpoint_of_other_settings_is_no_start(toy, there):
     toy.write(toy.stage('a'))
     chain, folder = toy.read(), toy.work_dir / 'a'

@@ -152,7 +152,7 @@ def test_an_interrupted_stage_does_not_go_on_with_other_settings(toy):
     toy.write(toy.stage('a', status=1))
     toy.run()
     toy.run(seed=1)  # without a checkpoint there is nothing to go on from
-    (toy.work_dir / 'a' / 'last_checkpoint').write_text('epoch_1.pth')
+    (toy.work_dir / 'a' / 'epoch_1.pth').write_text('')
     with pytest.raises(UserError, match='begun with other settings'):
         toy.run(seed=2)
     toy.write(toy.stage('a'))

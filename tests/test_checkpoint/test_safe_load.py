@@ -1,8 +1,10 @@
 """A file with code executes nothing, at whichever door it is offered."""
 
+import contextlib
 import hashlib
 import io
 import json
+import random
 import tarfile
 from pathlib import Path
 
@@ -107,6 +109,24 @@ def test_a_torchscript_archive_is_refused(tmp_path):
     for source in (path, path.read_bytes()):
         with pytest.raises(UserError, match=r'program.pt holds a TorchScript program.*state_dict'):
             safe_load(source, name=str(path))
+
+
+@pytest.mark.parametrize('where', ['pickle', 'directory', 'cut'])
+def test_damaged_bytes_are_a_line(tmp_path, where):
+    path = tmp_path / 'damaged.pth'
+    torch.save(dict(state_dict=dict(a=torch.arange(9.0)), meta=dict(iter=3)), path)
+    whole = path.read_bytes()
+    draw = random.Random(0)
+    for _ in range(100):
+        data = bytearray(whole)
+        if where == 'cut':
+            data = data[: draw.randrange(len(data))]
+        else:
+            begin, length = (0, 300) if where == 'pickle' else (len(data) - 600, 600)
+            data[begin + draw.randrange(length)] = draw.randrange(256)
+        path.write_bytes(data)
+        with contextlib.suppress(UserError):  # some bytes matter to nobody
+            safe_load(path)
 
 
 def test_a_tar_archive_is_refused(tmp_path):

@@ -150,12 +150,13 @@ def test_the_newest_whole_checkpoint_counts(run, tmp_path, how):
     assert same(final(folder), final(tmp_path / 'whole'))
 
 
-@pytest.mark.parametrize('pointer', [None, 'nowhere/epoch_9.pth'])
+@pytest.mark.parametrize('pointer', [None, b'nowhere/epoch_9.pth', b'\xa6\x00garbage'])
 def test_the_pointer_is_not_asked(run, tmp_path, pointer):
     run('whole')
     run(kill=15)
     path = tmp_path / 'run/last_checkpoint'
-    path.unlink() if pointer is None else path.write_text(pointer)
+    path.unlink() if pointer is None else path.write_bytes(pointer)
+    (tmp_path / 'run/epoch_99.pth').mkdir()
     assert run().iter == 18
     assert same(final(tmp_path / 'run'), final(tmp_path / 'whole'))
 
@@ -190,6 +191,31 @@ def test_other_arithmetic_is_refused(run, change, message):
     run(kill=8)
     with pytest.raises(UserError, match=message):
         run(**change)
+
+
+def spoil_a_weight(path):
+    state = torch.load(path, weights_only=True)
+    next(iter(state['state_dict'].values())).fill_(float('nan'))
+    torch.save(state, path)
+
+
+def test_weights_that_are_not_finite_are_never_taken(run, tmp_path):
+    run(kill=15)
+    newest = tmp_path / 'run/iter_15.pth'
+    spoil_a_weight(newest)
+    newest.with_name('iter_15.pth.sha256').unlink()
+    notes = []
+    assert newest_checkpoint(tmp_path / 'run', notes.append).name == 'epoch_2.pth'
+    assert len(notes) == 1 and 'not finite' in notes[0]
+    with pytest.raises(UserError, match=r'iter_15\.pth: .* is not finite'):
+        run('other', load_from=str(newest))
+
+
+@pytest.mark.parametrize('text', [b'', b'\xa6\x00', b'0' * 64 + b'  epoch_2.pth\n'])
+def test_a_checksum_that_does_not_fit(run, tmp_path, text):
+    run(kill=15)
+    (tmp_path / 'run/iter_15.pth.sha256').write_bytes(text)
+    assert newest_checkpoint(tmp_path / 'run').name == 'epoch_2.pth'
 
 
 def test_what_cannot_be_written(run, tmp_path, monkeypatch):

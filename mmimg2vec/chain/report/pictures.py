@@ -23,11 +23,11 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, MODELS, DefaultScope, init_default_scope
-from mmengine.runner import find_latest_checkpoint
 from torchvision.ops import nms
 
 from mmimg2vec.chain.plan import Chain, Stage
 from mmimg2vec.chain.records import read_config
+from mmimg2vec.checkpoint.newest import newest_checkpoint
 from mmimg2vec.checkpoint.trained import fill_trained
 from mmimg2vec.visualization.figures import save_figure
 
@@ -80,17 +80,16 @@ def predict(chain: Chain, stage: Stage, count: int) -> tuple[list[Any], tuple[st
         Data samples of the library with truth and prediction, and the names of the classes; None where there is no
         data or no checkpoint.
     """
-    checkpoint = find_latest_checkpoint(str(chain.folder(stage)))
+    checkpoint = newest_checkpoint(chain.folder(stage))
     cfg = read_config(stage)
     if checkpoint is None or cfg.get('val_dataloader') is None:
         return None
-    checkpoint = str(chain.folder(stage) / Path(checkpoint).name)
     scope = DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine'))
     with scope, _quiet_libraries():
         init_default_scope(cfg.get('default_scope', 'mmengine'))
         dataset = DATASETS.build(cfg.val_dataloader.dataset)
         indices = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)
-        model = _build(cfg, checkpoint)
+        model = _build(cfg, str(checkpoint))
         with torch.no_grad():
             # One by one: mmseg does not batch test images of several sizes.
             samples = [model.test_step(pseudo_collate([dataset[int(i)]]))[0] for i in indices]

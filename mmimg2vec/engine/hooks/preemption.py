@@ -98,6 +98,7 @@ class PreemptionHook(Hook):
             if hasattr(hook, 'save_now'):
                 if not hook.save_now(runner):
                     return  # gradients are being accumulated: after one of the next steps
+                hook.wait(runner)  # with the end of another process torchrun ends this one too
                 break
         why = self.asked or 'another process was asked to stop'
         runner.logger.info(f'{why}: the run ends after step {runner.iter + 1}; --resume goes on from there')

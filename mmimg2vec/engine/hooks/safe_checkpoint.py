@@ -16,7 +16,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
-from mmimg2vec.checkpoint.newest import checksum_path, write_checksum
+from mmimg2vec.checkpoint.newest import checksum_path, first_nonfinite, write_checksum
 from mmimg2vec.checkpoint.serialization import from_serializable, to_serializable
 from mmimg2vec.errors import UserError
 from mmimg2vec.registry import HOOKS
@@ -114,7 +114,15 @@ class SafeCheckpointHook(CheckpointHook):
             checkpoint.clear()
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Rebuild the log histories."""
+        """Rebuild the log histories.
+
+        Raises:
+            UserError: It holds weights that are not finite.
+        """
+        weights = checkpoint.get('state_dict', checkpoint)
+        broken = first_nonfinite(weights if isinstance(weights, Mapping) else {})
+        if broken is not None:
+            raise UserError(f'{runner._load_from}: {broken} is not finite; take an earlier checkpoint')
         if isinstance(checkpoint.get('message_hub'), dict):
             checkpoint['message_hub'] = from_serializable(checkpoint['message_hub'])
 
@@ -134,7 +142,7 @@ class SafeCheckpointHook(CheckpointHook):
 
     def after_train(self, runner: Runner) -> None:
         """Wait for the last checkpoint to be on the disk."""
-        self._join(runner)
+        self.wait(runner)
         super().after_train(runner)
 
     def save_now(self, runner: Runner) -> bool:
@@ -168,7 +176,7 @@ class SafeCheckpointHook(CheckpointHook):
         self._save(runner, self.filename_tmpl.format(step), meta, self.by_epoch, outdated)
 
     def _save(self, runner: Runner, name: str, meta: dict, by_epoch: bool, outdated: list[str] | None = None) -> None:
-        self._join(runner)
+        self.wait(runner)
         self._note_saved(runner, meta['iter'])
         self.last_ckpt = osp.join(self.out_dir, name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
@@ -198,11 +206,12 @@ class SafeCheckpointHook(CheckpointHook):
                 self._thread.start()
                 return
             self._write(*work)
-        self._join(runner)
+        self.wait(runner)
 
     def _write(self, checkpoint: dict, work_dir: str, name: str, outdated: list[str]) -> None:
         path = Path(self.out_dir, name)
         try:
+            checksum_path(path).unlink(missing_ok=True)  # that of an older file of this name would not fit
             save_atomically(checkpoint, path)
             write_checksum(path)
             write_text(osp.join(work_dir, 'last_checkpoint'), str(path))
@@ -214,8 +223,8 @@ class SafeCheckpointHook(CheckpointHook):
         except (OSError, RuntimeError) as error:  # torch raises the latter where a file cannot be written
             self._error = error
 
-    def _join(self, runner: Runner) -> None:
-        """Wait for the thread that writes, and count what failed.
+    def wait(self, runner: Runner) -> None:
+        """Wait for a checkpoint on its way to the disk, and count what failed.
 
         Raises:
             UserError: Too many checkpoints in a row could not be written.
@@ -256,12 +265,12 @@ def _applied(runner: Runner, iterations: int) -> bool:
 
 
 def _check_finite(state: Mapping[str, Any], runner: Runner) -> None:
-    for name, value in state.items():
-        if isinstance(value, torch.Tensor) and value.is_floating_point() and not value.isfinite().all():
-            raise UserError(
-                f'step {runner.iter}: {name} is not finite, and such weights are never saved. The checkpoints in '
-                f'{runner.work_dir} are from before: resume from them with a lower optim_wrapper.optimizer.lr'
-            )
+    broken = first_nonfinite(state)
+    if broken is not None:
+        raise UserError(
+            f'step {runner.iter}: {broken} is not finite, and such weights are never saved. The checkpoints in '
+            f'{runner.work_dir} are from before: resume from them with a lower optim_wrapper.optimizer.lr'
+        )
 
 
 def _copied(value: Any) -> Any:
