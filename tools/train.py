@@ -98,7 +98,7 @@ def main() -> None:
     apply_arguments(cfg, args)
     prepare_launch(cfg, args.launcher)
     if args.check:
-        prepare_check(cfg)
+        prepare_check(cfg, args.overwrite)
     elif args.reproduce:
         prepare_reproduction(cfg, args.reproduce)
     elif int(os.environ.get('RANK', 0)) == 0:  # before the runner writes anything

@@ -20,6 +20,7 @@ from rich.table import Table
 from torch import Tensor
 
 from mmimg2vec.engine.hooks.finite_guard import ReproduceHook
+from mmimg2vec.engine.run_folder import check_free
 from mmimg2vec.errors import UserError
 from mmimg2vec.utils.distributed import unwrapped
 
@@ -29,19 +30,21 @@ _CPU_BATCH = 4
 _STATES = 3
 
 
-def prepare_check(cfg: Config) -> None:
+def prepare_check(cfg: Config, overwrite: bool = False) -> None:
     """Turn a config into one that starts, makes one step in a temporary folder, and ends with :class:`CheckHook`.
 
     All that a real start checks is checked: datasets and annotations of all splits, initial weights and teacher.
 
     Raises:
-        UserError: The run's folder cannot be written.
+        UserError: The run's folder cannot be written, is in use, or holds the results of another run.
     """
     work_dir = Path(cfg.work_dir)
     _check_writable(work_dir)
+    check_free(work_dir, cfg.get('resume', False), overwrite)
     loader = cfg.train_dataloader
     batch = loader.get('batch_size')
-    if batch and not torch.cuda.is_available():
+    # What else it may be is refused later; a checkpoint to go on from is of the whole batch.
+    if isinstance(batch, int) and not torch.cuda.is_available() and not cfg.get('resume'):
         loader.batch_size = min(batch, _CPU_BATCH)
     _make_one_step(cfg, dict(type=CheckHook, work_dir=str(work_dir), batch=batch))
 

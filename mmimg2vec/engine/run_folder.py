@@ -44,24 +44,52 @@ def begin_run(work_dir: str | Path, resume: bool, overwrite: bool = False) -> No
         owner = {'host': socket.gethostname(), 'pid': os.getpid(), 'start': time.strftime('%Y-%m-%d %H:%M:%S')}
         (folder / _OWNER).write_text(json.dumps(owner))
     except Timeout:
-        raise UserError(
-            f'another run is using {work_dir} ({_owner(folder)}): wait for it, end it, or name another --work-dir'
-        ) from None
+        raise UserError(_in_use(folder)) from None
     except OSError as error:
         raise UserError(f'{work_dir} cannot be the folder of a run: {error}; name another --work-dir') from error
-    found = [] if resume else sorted(path for pattern in _RESULTS for path in folder.glob(pattern))
+    found = [] if resume else _results(folder)
     if found and not overwrite:
-        raise UserError(
-            f'{work_dir} holds the results of another run ({", ".join(path.name for path in found[:3])}'
-            f'{", ..." if len(found) > 3 else ""}): go on with it by --resume, name another --work-dir, or begin anew '
-            'with --overwrite'
-        )
+        raise UserError(_holds_results(work_dir, found))
     if found:
         aside = folder / time.strftime('overwritten_%Y%m%d_%H%M%S')
         aside.mkdir()
         for path in found:
             path.rename(aside / path.name)
         print(f'mmimg2vec: note: the results of an earlier run were moved to {aside}')
+
+
+def check_free(work_dir: str | Path, resume: bool, overwrite: bool = False) -> None:
+    """Look whether :func:`begin_run` would claim a folder, and claim nothing.
+
+    Raises:
+        UserError: Another process trains there, or it holds the results of another run.
+    """
+    folder = Path(work_dir).resolve()
+    if (folder / _LOCK).exists():
+        try:
+            with FileLock(folder / _LOCK, timeout=0):
+                pass
+        except Timeout:
+            raise UserError(_in_use(folder)) from None
+    found = [] if resume or overwrite else _results(folder)
+    if found:
+        raise UserError(_holds_results(work_dir, found))
+
+
+def _results(folder: Path) -> list[Path]:
+    return sorted(path for pattern in _RESULTS for path in folder.glob(pattern))
+
+
+def _holds_results(work_dir: str | Path, found: list[Path]) -> str:
+    return (
+        f'{work_dir} holds the results of another run ({", ".join(path.name for path in found[:3])}'
+        f'{", ..." if len(found) > 3 else ""}): go on with it by --resume, name another --work-dir, or begin anew '
+        'with --overwrite'
+    )
+
+
+def _in_use(folder: Path) -> str:
+    return f'another run is using {folder} ({_owner(folder)}): wait for it, end it, or name another --work-dir'
 
 
 def _owner(folder: Path) -> str:

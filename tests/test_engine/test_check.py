@@ -8,8 +8,25 @@ import toy
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
-from mmimg2vec.engine import check
+from mmimg2vec.engine import check, run_folder
 from mmimg2vec.errors import UserError
+
+
+def test_the_folder_is_looked_at_and_not_claimed(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_folder, '_held', {})
+    folder = tmp_path / 'run'
+    run_folder.check_free(folder, resume=False)
+    assert not folder.exists()
+    run_folder.begin_run(folder, resume=False)
+    with pytest.raises(UserError, match=r'another run is using .*run \(process'):
+        run_folder.check_free(folder, resume=False)
+    run_folder._held.popitem()[1].release()
+    (folder / 'epoch_1.pth').touch()
+    with pytest.raises(UserError, match='holds the results of another run'):
+        run_folder.check_free(folder, resume=False)
+    run_folder.check_free(folder, resume=True)
+    run_folder.check_free(folder, resume=False, overwrite=True)
+
 
 PARAMETERS = 3 * 64 * 12 + 12 + 2 * 12 + 12 * 6 + 6  # projection, norm, head of the toy model
 

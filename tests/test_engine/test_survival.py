@@ -9,7 +9,7 @@ import torch
 import toy
 from mmengine.hooks import Hook
 
-from mmimg2vec.checkpoint.newest import checksum_path, newest_checkpoint
+from mmimg2vec.checkpoint.newest import checksum_path, newest_checkpoint, write_checksum
 from mmimg2vec.engine import run_folder
 from mmimg2vec.engine.hooks import safe_checkpoint
 from mmimg2vec.errors import UserError
@@ -191,6 +191,38 @@ def test_other_arithmetic_is_refused(run, change, message):
     run(kill=8)
     with pytest.raises(UserError, match=message):
         run(**change)
+
+
+def lack(state):
+    del state['optimizer']
+
+
+def fewer(state):
+    del state['state_dict'][max(state['state_dict'])]
+
+
+def wider(state):
+    name = max(state['state_dict'])
+    state['state_dict'][name] = torch.cat(2 * [state['state_dict'][name]])
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lack, r'iter_8\.pth is no checkpoint of a run \(no optimizer\)'),
+        (fewer, r'iter_8\.pth is of another network \(no '),
+        (wider, r'iter_8\.pth is of another network \(size mismatch for '),
+    ],
+)
+def test_what_is_not_of_this_run_is_not_gone_on_from(run, tmp_path, change, message):
+    run(kill=8)
+    path = tmp_path / 'run/iter_8.pth'
+    state = torch.load(path, weights_only=True)
+    change(state)
+    torch.save(state, path)
+    write_checksum(path)
+    with pytest.raises(UserError, match=message):
+        run()
 
 
 def spoil_a_weight(path):

@@ -202,7 +202,15 @@ class ReproduceHook(Hook):
     priority = 'VERY_HIGH'
 
     def before_train(self, runner: Runner) -> None:
-        """Watch all modules."""
+        """Watch all modules.
+
+        Raises:
+            UserError: The file is of the end of a run.
+        """
+        if runner.iter >= runner.max_iters:
+            raise UserError(
+                f'--reproduce: {runner._load_from} is of the end of a run, no step follows; name a nonfinite_iter_N.pth'
+            )
         self.report = StepReport(unwrapped(runner.model))
 
     def after_train_iter(
