@@ -1,9 +1,10 @@
 """Folders and annotation files that are not there are named with the key that would set them."""
 
+import mmseg.registry
 import pytest
 from mmengine.registry import DATASETS
 
-from mmimg2vec.datasets.folders import build_dataset, check_data_paths
+from mmimg2vec.datasets.folders import _where, build_dataset, check_data_paths
 from mmimg2vec.errors import UserError
 
 KEY = 'train_dataloader.dataset'
@@ -79,3 +80,32 @@ def test_a_folder_with_other_files_names_their_ending(data):
 def test_a_dataset_is_returned_as_it_is():
     dataset = [1, 2]
     assert build_dataset(dataset, DATASETS, KEY) is dataset
+
+
+@pytest.mark.parametrize(
+    ('dataset', 'where'),
+    [
+        (dict(data_root='a', data_prefix='b', split='c'), 'a/b'),
+        (dict(data_root='a', split='c'), 'a/c'),
+        (dict(data_root='a', data_prefix=dict(img_path='b', img='c')), 'a/b'),
+        (dict(data_root='a', data_prefix=dict(img='c')), 'a/c'),
+        (dict(data_root='a', data_prefix=dict(seg='c')), 'a'),
+        (dict(ann_file='list.txt'), 'list.txt'),
+        (dict(), 'CustomDataset'),
+    ],
+)
+def test_what_a_message_calls_a_dataset(dataset, where):
+    assert _where({'type': 'CustomDataset', **dataset}) == where
+
+
+def test_maps_whose_images_have_another_ending(tmp_path):
+    images = tmp_path / 'img'
+    images.mkdir()
+    dataset = dict(type='mmseg.BaseSegDataset', data_root=str(tmp_path), data_prefix=dict(img_path='img'), pipeline=[])
+    with pytest.raises(UserError, match=r'no samples are left in .*/img: set data_root .* filter_cfg and indices'):
+        build_dataset(dataset, mmseg.registry.DATASETS, KEY)
+    for name in ('1.tif', '2.tif', 'notes.txt', 'README'):
+        (images / name).touch()
+    message = rf"no samples are left in {images}; it holds 2 files \.tif: to read them set {KEY}\.img_suffix='\.tif'$"
+    with pytest.raises(UserError, match=message):
+        build_dataset(dataset, mmseg.registry.DATASETS, KEY)
