@@ -22,6 +22,7 @@ IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.pgm', '.tif', '.tif
 #: Larger pictures are refused before they are decoded: a small file may hold gigabytes of one color.
 MAX_PIXELS = 200_000_000
 
+_COLORS = 3  # bands of an ordinary TIFF file
 _ORIENTATION = 0x0112  # EXIF's number of it; from 5 on the photo is turned by a quarter
 _TIFF = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 _PNG_END = b'IEND\xaeB`\x82'  # the chunk's checksum is always this one
@@ -99,8 +100,8 @@ def read_image(
     try:
         if path.endswith('.npy'):
             img = np.load(io.BytesIO(data), allow_pickle=False)
-        elif data[:4] in _TIFF and (bands := _bands(data)) not in (1, 3):
-            img = _read_bands(path, data, color_type, bands, channels)
+        elif data[:4] in _TIFF and (bands := _bands(data)) not in (1, _COLORS):
+            img = _read_bands(path, data, color_type, abs(bands), channels)
         elif data[:4] in _TIFF and color_type == 'unchanged' and channels not in (None, 1, 3):
             img = _read_bands(path, data, color_type, channels, channels)
         elif full_depth and color_type.startswith('color'):
@@ -247,16 +248,20 @@ def _stored_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _bands(data: bytes) -> int:
-    """Bands of a TIFF file by its header, 1 where it cannot be read."""
+    """Bands of a TIFF file by its header, 1 where it cannot be read; negative where each is a page of its own."""
     try:
         import tifffile
 
         with tifffile.TiffFile(io.BytesIO(data)) as file:
-            return file.pages[0].samplesperpixel
+            first = file.pages[0]
+            pages = sum(page.shape == first.shape for page in file.pages)
+            return -pages if first.samplesperpixel == 1 and pages > 1 else first.samplesperpixel
     except ImportError:
         try:
             with Image.open(io.BytesIO(data)) as image:
-                return int((getattr(image, 'tag_v2', None) or {}).get(277, 1))
+                bands = int((getattr(image, 'tag_v2', None) or {}).get(277, 1))
+                pages = getattr(image, 'n_frames', 1)
+                return -pages if bands == 1 and pages > 1 else bands
         except Exception:  # Pillow knows no TIFF files of five bands and more
             return 0
     except Exception:  # a broken header; the decoder will say so

@@ -167,6 +167,18 @@ def test_bands_of_a_tiff_stay_as_they_are(tmp_path, bands, layout):
     assert np.array_equal(results['img'], array)
 
 
+@pytest.mark.parametrize('bands', [3, 4])
+def test_bands_that_are_pages_are_not_taken_for_the_first(tmp_path, bands):
+    tifffile = pytest.importorskip('tifffile')
+    array = np.random.RandomState(0).randint(0, 256, (bands, 20, 24), dtype=np.uint8)
+    path = tmp_path / 'x.tif'
+    tifffile.imwrite(path, array, photometric='minisblack')
+    with pytest.raises(DataError, match=rf"has {bands} bands: set channels={bands} and color_type='unchanged'"):
+        LoadImage().transform(dict(img_path=str(path)))
+    results = LoadImage(channels=bands, color_type='unchanged').transform(dict(img_path=str(path)))
+    assert np.array_equal(results['img'], array.transpose(1, 2, 0))
+
+
 @pytest.mark.parametrize('behind', [b'\0\0', b'\xff\xda', bytes(range(256)) * 40, encoded('.jpg')[:500]])
 @pytest.mark.parametrize('extension', ['.jpg', '.png', '.webp', '.bmp'])
 def test_what_follows_a_complete_picture_does_not_matter(tmp_path, extension, behind):
