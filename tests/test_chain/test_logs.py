@@ -67,3 +67,12 @@ def test_results_of_tests_and_probes(tmp_path):
     (test / '20261121_100000.json').write_text(json.dumps({'coco/bbox_mAP': 0.25}))
     (tmp_path / 'results.json').write_text(json.dumps({'knn': 40.0}))
     assert final_metrics(tmp_path) == {'coco/bbox_mAP': 25.0, 'knn': 40.0}
+
+
+def test_a_curve_has_the_last_value_of_each_step_in_their_order():
+    records = [
+        *(dict(step=20, loss=2), dict(step=10, loss=3.0), dict(step=20, loss=1.5)),
+        *(dict(loss=4), dict(step=30, loss='nan'), dict(step=40)),
+    ]
+    assert curve(records, 'loss') == ([0, 10, 20], [4.0, 3.0, 1.5])
+    assert curve(records, 'accuracy') == ([], [])

@@ -1,6 +1,8 @@
 """Reading chain configs, and the commands that come out."""
 
 import shlex
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -124,6 +126,7 @@ def test_commands_of_the_launchers(tmp_path):
     env, words = stage_command(chain, chain['detect'], Launch('slurm', partition='big'))
     assert words[:4] == ['bash', 'tools/slurm_train.sh', 'big', 'chain-detect']
     assert words[4:6] == ['configs/b.py', 'work/detect'] and env['GPUS'] == '8'
+    assert Path(env['PYTHON']).samefile(sys.executable)  # the jobs have the chain's own
 
 
 def test_commands_get_a_node_of_their_own_with_slurm(tmp_path):

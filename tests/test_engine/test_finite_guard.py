@@ -1,15 +1,17 @@
 """One bad batch costs one update, is named, and many in a row end the run with its last good checkpoint whole."""
 
 import json
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
 import torch
 import toy
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, LoggerHook
+from mmpretrain.structures import DataSample
 from torch import nn
 
-from mmimg2vec.engine.hooks.finite_guard import FiniteGuardHook, StepReport
+from mmimg2vec.engine.hooks.finite_guard import FiniteGuardHook, ReproduceHook, StepReport
 from mmimg2vec.engine.optim_wrappers import AutocastOptimWrapper
 from mmimg2vec.errors import UserError
 
@@ -153,3 +155,33 @@ def test_where_it_begins():
     assert str(report).startswith('first output that is not finite: 0; ')
     report = StepReport(nn.Linear(2, 1))
     assert 'not reproduced' in str(report)
+
+
+@pytest.mark.parametrize(('given', 'logged', 'interval'), [(None, 7, 7), (None, None, 10), (3, 7, 3)])
+def test_the_flags_are_looked_at_as_often_as_is_logged(given, logged, interval):
+    hooks = [Hook()] if logged is None else [Hook(), LoggerHook(interval=logged)]
+    hub = SimpleNamespace(runtime_info=dict(skipped_updates=4))
+    for step, total in ((0, 0), (5, 4)):  # a new run begins to count anew
+        hook = FiniteGuardHook(interval=given)
+        hook.before_train(SimpleNamespace(hooks=hooks, model=nn.Linear(1, 1), iter=step, message_hub=hub))
+        assert (hook.interval, hook.total) == (interval, total)
+    with pytest.raises(UserError, match='max_in_a_row=0 has to be 1 or more'):
+        FiniteGuardHook(max_in_a_row=0)
+
+
+def test_a_step_that_is_made_again_tells_its_images_and_ends(capsys):
+    run = SimpleNamespace(model=nn.Linear(2, 1), iter=4, max_iters=9, _load_from='nonfinite_iter_4.pth')
+    hook = ReproduceHook()
+    hook.before_train(run)
+    loss = run.model(torch.full((1, 2), float('nan'))).sum()
+    loss.backward()
+    samples = [DataSample(metainfo=dict(img_path=path)) for path in ('a.png', 'b.png')] + [DataSample()]
+    with pytest.raises(SystemExit) as end:
+        hook.after_train_iter(run, 0, dict(data_samples=samples), dict(loss=loss, name='text'))
+    assert end.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["step 4: {'loss': nan}", 'images: a.png, b.png']
+    assert lines[2].startswith('first output that is not finite: the whole model; 1 gradients are not finite')
+    run.iter = 9
+    with pytest.raises(UserError, match=r'nonfinite_iter_4\.pth is of the end of a run'):
+        ReproduceHook().before_train(run)
