@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from mmengine.structures import BaseDataElement, InstanceData
 
 from mmimg2vec.chain import read_chain
-from mmimg2vec.chain.report import figures, pictures
+from mmimg2vec.chain.report import figures, page, pictures
 from mmimg2vec.chain.report.page import to_html
 from mmimg2vec.chain.report.results import (
     Comparison,
@@ -25,6 +25,7 @@ from mmimg2vec.chain.report.results import (
     table,
     write_json,
 )
+from mmimg2vec.errors import UserError
 from mmimg2vec.visualization.figures import save_figure
 
 CHAIN = """
@@ -199,3 +200,36 @@ def test_curves_in_words(monkeypatch):
     assert figures.describe_curves(chain, stage, None).startswith(
         'Curves of Classification: training loss from 4 to 1.25'
     )
+
+
+@pytest.mark.parametrize(
+    ('keys', 'kind'),
+    [
+        (('pred_instances',), 'instances'),
+        (('gt_sem_seg', 'pred_sem_seg'), 'map'),
+        (('gt_label', 'pred_label'), 'class'),
+    ],
+)
+def test_what_a_model_predicts(keys, kind):
+    assert pictures._kind(BaseDataElement(**dict.fromkeys(keys, 0))) == kind
+
+
+def test_pictures_that_cannot_be_drawn_leave_the_numbers(tmp_path, monkeypatch):
+    chain = SimpleNamespace(folder=lambda stage: tmp_path / stage.name)
+    stage = SimpleNamespace(name='detect', title='Detection')
+    (tmp_path / 'detect').mkdir()
+    monkeypatch.setattr(page, 'draw_curves', lambda *_: None)
+    drawn = [None, tmp_path / 'drawn.png']
+    monkeypatch.setattr(page, 'draw_predictions', lambda *_: drawn.pop(0))
+    assert page._stage(chain, stage, None, tmp_path) == []  # it has not run
+    monkeypatch.setattr(page, 'read_record', lambda folder: {})
+    assert page._stage(chain, stage, None, tmp_path) == []
+    title, text, picture = page._stage(chain, stage, None, tmp_path)
+    assert title == '## Detection' and text.startswith('Validation images') and 'drawn.png' in picture
+
+    def gone(*_):
+        raise UserError('no checkpoint x.pth: check the path')
+
+    monkeypatch.setattr(page, 'draw_predictions', gone)
+    reason = 'No pictures of detect: UserError: no checkpoint x.pth: check the path'
+    assert page._stage(chain, stage, None, tmp_path) == ['## Detection', reason]

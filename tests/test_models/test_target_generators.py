@@ -278,6 +278,17 @@ def test_unknown_teacher_is_named():
         connect(BackboneTargetGenerator(dict(type='mmpretrain.ResNett'), random_weights=0))
 
 
+def test_features_that_overflow_in_half_precision(tmp_path):
+    net = VisionTransformer(**{key: value for key, value in VIT.items() if key != 'type'})
+    torch.nn.init.constant_(net.ln1.weight, 1e6)
+    torch.save(net.state_dict(), tmp_path / 'large.pth')
+    teacher = dict(VIT, init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'large.pth')))
+    connect(BackboneTargetGenerator(teacher)).load()
+    half = connect(BackboneTargetGenerator(teacher, dtype='float16'))
+    with pytest.raises(UserError, match=r"not finite in torch\.float16; check its weights, or .*dtype='float32'"):
+        half.load()
+
+
 def test_weights_that_are_not_finite(tmp_path):
     net = ResNet(18, base_channels=8, stem_channels=8)
     state = net.state_dict()

@@ -292,7 +292,7 @@ class TestLoading:
             torch.testing.assert_close(model(x)[0], evaluated(parent)(x)[0], rtol=0, atol=1e-5)
 
     @pytest.mark.parametrize('shape', [(64, 64), (96, 48), (128, 160)])
-    def test_positions_are_resized_once(self, tmp_path, shape):
+    def test_positions_are_resized_once(self, tmp_path, shape, monkeypatch):
         """With pre-training's size, the images' table is that of the checkpoint after one interpolation."""
         source = randomize(VisionTransformer(arch=ARCH, img_size=64))
         settings = dict(img_size=96, window_size=0, rel_pos=False)
@@ -305,7 +305,10 @@ class TestLoading:
         grid = (shape[0] // 16, shape[1] // 16)
         wanted = resize_pos_embed(source.pos_embed[:, 1:], (4, 4), grid, 'bicubic', 0)
         torch.testing.assert_close(added[0] - once.patch_embed(x)[0], wanted.expand(len(x), -1, -1), rtol=0, atol=1e-5)
+        said = []
+        monkeypatch.setattr('mmimg2vec.models.backbones.vitdet.print_log', lambda text, *_: said.append(text))
         twice = self.load(self.save(tmp_path, source), **settings)
+        assert said == ['position embedding resized from 4 x 4 to 6 x 6']
         assert twice.pos_embed.shape == (1, 36, 32)
 
     def test_positions_of_a_detector_are_not_made_smaller(self):
