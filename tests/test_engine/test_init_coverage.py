@@ -154,12 +154,24 @@ def test_load_from_is_measured_and_taken_up(shapes, file, tmp_path, layout, monk
         torch.save({'model': {f'module.{name}': value for name, value in tensors.items()}}, file)
     runner = downstream.runner_of(downstream.classifier(shapes), tmp_path / 'run', load_from=str(file))
     monkeypatch.setattr(runner.model, 'train_step', lambda *args, **kwargs: 1 / 0)
+    fed = []
+    call_hook = runner.call_hook
+
+    def listen(name, **kwargs):
+        call_hook(name, **kwargs)
+        if name == 'after_load_checkpoint':
+            fed.append(kwargs['checkpoint'])
+
+    monkeypatch.setattr(runner, 'call_hook', listen)
     with pytest.raises(ZeroDivisionError):
         runner.train()
     state = runner.model.backbone.state_dict()
     shared = [name for name in state if name != 'pos_embed' and f'backbone.{name}' in tensors]
     assert len(shared) == 27 and all(torch.equal(state[name], tensors[f'backbone.{name}']) for name in shared)
     assert f'tensors filled from {file} (of which 1 resized: pos_embed)' in log_of(tmp_path / 'run')
+    # What mmengine loads afterwards is the same, under the names and in the shapes of the model.
+    loaded = fed[0].get('state_dict', fed[0])
+    assert all(torch.equal(loaded[f'backbone.{name}'], state[name]) for name in (*shared, 'pos_embed'))
 
 
 def test_load_from_that_names_nothing_of_the_backbone_is_refused(shapes, tmp_path):

@@ -185,8 +185,11 @@ def test_pictures_and_predictions(task, tmp_path):
     config, checkpoint, _ = trained(task, tmp_path)
     images = [write_image(tmp_path / 'in' / 'a.jpg'), write_image(tmp_path / 'in/b/c.png', 48, 40)]
     scope = scope_name()
-    result = infer(config, checkpoint, tmp_path / 'in', tmp_path / 'out', device='cpu')
+    lines = []
+    result = infer(config, checkpoint, tmp_path / 'in', tmp_path / 'out', device='cpu', report=lines.append)
     assert scope_name() == scope
+    shown = [f'{images[0]} -> {tmp_path}/out/a.png', f'{images[1]} -> {tmp_path}/out/b_c.png']
+    assert [line for line in lines if ' -> ' in line][:2] == [f'1/2: {shown[0]}', f'2/2: {shown[1]}']
     assert result['task'] == task
     assert result['classes'] == list(CLASSES)
     assert [entry['image'] for entry in result['images']] == list(map(str, images))
