@@ -22,6 +22,7 @@ try:
         set_work_dir,
     )
     from mmimg2vec.engine.data_preparation import prepare_data
+    from mmimg2vec.engine.hooks.preemption import stop_when_asked
     from mmimg2vec.engine.launch import prepare_launch
     from mmimg2vec.engine.run_folder import begin_run
     from mmimg2vec.errors import UserError
@@ -94,6 +95,7 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
 def main() -> None:
     """Read the config, apply the command line, train."""
     args = parse_arguments()
+    stop_when_asked()
     cfg = load_config(args.config, args.cfg_options)
     apply_arguments(cfg, args)
     prepare_launch(cfg, args.launcher)

@@ -147,7 +147,8 @@ def load_sample(dataset: Any, index: int) -> Any:
     except (UnreadableImage, UserError):
         raise
     except Exception as error:
-        path = getattr(dataset, 'get_data_info', lambda _: {})(index).get('seg_map_path')
+        info: dict[str, Any] = dataset.get_data_info(index) if hasattr(dataset, 'get_data_info') else {}
+        path = info.get('seg_map_path')
         if not path or '://' in path:
             raise
         try:

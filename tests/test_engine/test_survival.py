@@ -3,6 +3,8 @@
 import os
 import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -144,7 +146,7 @@ def test_the_newest_whole_checkpoint_counts(run, tmp_path, how):
     assert newest_checkpoint(folder).name == 'iter_15.pth'
     damage(folder / 'iter_15.pth', how)
     notes = []
-    assert newest_checkpoint(folder, notes.append).name == 'epoch_2.pth'
+    assert newest_checkpoint(folder, notes.append).name == 'iter_14.pth'
     assert len(notes) == 1 and re.search(r'iter_15\.pth .*it is left out', notes[0])
     run()
     assert same(final(folder), final(tmp_path / 'whole'))
@@ -176,7 +178,7 @@ def test_never_from_zero_over_files_that_are_there(run, tmp_path):
     run(kill=8)
     for path in (tmp_path / 'run').glob('*.pth'):
         damage(path, 'cut')
-    with pytest.raises(UserError, match=r'none of the 2 checkpoints in .*run is whole'):
+    with pytest.raises(UserError, match=r'none of the 3 checkpoints in .*run is whole'):
         run()
 
 
@@ -237,7 +239,7 @@ def test_weights_that_are_not_finite_are_never_taken(run, tmp_path):
     spoil_a_weight(newest)
     newest.with_name('iter_15.pth.sha256').unlink()
     notes = []
-    assert newest_checkpoint(tmp_path / 'run', notes.append).name == 'epoch_2.pth'
+    assert newest_checkpoint(tmp_path / 'run', notes.append).name == 'iter_14.pth'
     assert len(notes) == 1 and 'not finite' in notes[0]
     with pytest.raises(UserError, match=r'iter_15\.pth: .* is not finite'):
         run('other', load_from=str(newest))
@@ -247,7 +249,7 @@ def test_weights_that_are_not_finite_are_never_taken(run, tmp_path):
 def test_a_checksum_that_does_not_fit(run, tmp_path, text):
     run(kill=15)
     (tmp_path / 'run/iter_15.pth.sha256').write_bytes(text)
-    assert newest_checkpoint(tmp_path / 'run').name == 'epoch_2.pth'
+    assert newest_checkpoint(tmp_path / 'run').name == 'iter_14.pth'
 
 
 def test_what_cannot_be_written(run, tmp_path, monkeypatch):
@@ -279,3 +281,33 @@ def test_weights_that_are_not_finite_are_never_saved(run, tmp_path):
     newest = newest_checkpoint(tmp_path / 'run')
     assert newest.name == 'iter_7.pth'
     assert checksum_path(newest).exists() and os.path.getsize(newest) > 1000
+
+
+def test_an_update_that_ruins_the_weights_takes_no_good_checkpoint_with_it(run, tmp_path):
+    """Its weights are finite, and too large for the next step, after which nothing is saved any more."""
+
+    class Ruin(Hook):
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            for group in runner.optim_wrapper.optimizer.param_groups:
+                group['lr'] = 1e30 if runner.iter == 7 else 1e-2
+
+    hooks = [dict(type='mmimg2vec.SeededStepHook'), *HOOKS, dict(type=Ruin)]
+    guard = dict(type='mmimg2vec.FiniteGuardHook', max_in_a_row=4)
+    with pytest.raises(UserError, match='4 updates in a row'):
+        run(custom_hooks=[*hooks, guard])
+    kept = {
+        path.name: torch.load(path, weights_only=True)['state_dict'] for path in (tmp_path / 'run').glob('iter_*.pth')
+    }
+    assert set(kept) == {'iter_7.pth', 'iter_8.pth'}  # step 8 is ruined, which nothing has shown yet when it is saved
+    assert all(value.abs().max() < 100 for value in kept['iter_7.pth'].values())
+
+
+def test_asked_to_stop_before_the_first_step(tmp_path):
+    """While a run is being built there is nothing to save; the launcher is told all the same."""
+    code = 'import os, signal; from mmimg2vec.engine.hooks.preemption import stop_when_asked; stop_when_asked(); '
+    marker = tmp_path / 'marker'
+    for name in ('SIGTERM', 'SIGUSR1'):
+        command = [sys.executable, '-c', f'{code}os.kill(os.getpid(), signal.{name})']
+        result = subprocess.run(command, env={**os.environ, 'MMIMG2VEC_PREEMPTED': str(marker)})
+        assert result.returncode == 75 and marker.exists()
+        marker.unlink()

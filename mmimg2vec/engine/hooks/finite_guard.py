@@ -91,7 +91,7 @@ class FiniteGuardHook(Hook):
             self.unread.append((runner.iter, updated, loss.detach(), self.paths))
             self.paths = []
         if loss.device.type == 'cpu' or self.every_n_train_iters(runner, self.interval):
-            self._read(runner)
+            self.look(runner)
 
     def after_train(self, runner: Runner) -> None:
         """Judge the whole run.
@@ -99,7 +99,7 @@ class FiniteGuardHook(Hook):
         Raises:
             UserError: Half of its updates or more were left out.
         """
-        self._read(runner)
+        self.look(runner)
         steps = getattr(runner.optim_wrapper, '_accumulative_counts', 1)  # of an update
         if self.total and 2 * self.total * steps >= runner.iter:
             raise UserError(
@@ -110,9 +110,14 @@ class FiniteGuardHook(Hook):
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Look at the flags before a checkpoint is written."""
-        self._read(runner)
+        self.look(runner)
 
-    def _read(self, runner: Runner) -> None:
+    def look(self, runner: Runner) -> None:
+        """Read the flags from the device, and name what was left out; ``in_a_row`` counts the newest ones.
+
+        Raises:
+            UserError: Too many updates in a row were left out.
+        """
         unread, self.unread = self.unread, []
         if not unread:
             return

@@ -23,6 +23,27 @@ PREEMPTED = 75
 MARKER = 'MMIMG2VEC_PREEMPTED'
 
 
+def stop_when_asked(signals: tuple[str, ...] = ('SIGTERM', 'SIGUSR1')) -> None:
+    """End with status 75 on these signals while a run is being built; :class:`PreemptionHook` takes them over then.
+
+    Args:
+        signals: Names of the signals.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        _mark()
+        raise SystemExit(PREEMPTED)
+
+    for name in signals:
+        signal.signal(signal.Signals[name], stop)
+
+
+def _mark() -> None:
+    """Tell the launch script, where there is one."""
+    if os.environ.get(MARKER):
+        Path(os.environ[MARKER]).touch()
+
+
 @HOOKS.register_module()
 class PreemptionHook(Hook):
     """Ends a run on SIGTERM or SIGUSR1 (Slurm, Kubernetes) with a checkpoint of the next step and exit status 75.
@@ -102,8 +123,8 @@ class PreemptionHook(Hook):
                 break
         why = self.asked or 'another process was asked to stop'
         runner.logger.info(f'{why}: the run ends after step {runner.iter + 1}; --resume goes on from there')
-        if dist.is_main_process() and os.environ.get(MARKER):
-            Path(os.environ[MARKER]).touch()
+        if dist.is_main_process():
+            _mark()
         if self.group is not None:
             distributed.barrier(self.group)  # torchrun ends the others as soon as one of them is gone
         raise SystemExit(PREEMPTED)

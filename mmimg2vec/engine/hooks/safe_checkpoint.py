@@ -18,6 +18,7 @@ from mmengine.runner import Runner
 
 from mmimg2vec.checkpoint.newest import checksum_path, first_nonfinite, write_checksum
 from mmimg2vec.checkpoint.serialization import from_serializable, to_serializable
+from mmimg2vec.engine.hooks.finite_guard import FiniteGuardHook
 from mmimg2vec.errors import UserError
 from mmimg2vec.registry import HOOKS
 from mmimg2vec.utils.distributed import unwrapped
@@ -37,9 +38,10 @@ class SafeCheckpointHook(CheckpointHook):
     - A checkpoint in a local folder is written beside, brought to the disk, moved to its name, gets its SHA-256 beside
       it, is named in ``last_checkpoint``, and only then is the oldest removed. ``save_best`` files are written as
       mmengine does.
-    - Inside an epoch, ``iter_N.pth`` is written every ``minutes`` or ``steps``; the newest one is kept. The loops of
+    - Inside an epoch, ``iter_N.pth`` is written every ``minutes`` or ``steps``; the newest two are kept. The loops of
       this project (``mmimg2vec.CheckedTrainLoop``) enter the epoch where it was left.
-    - Where gradients are being accumulated a checkpoint waits for the step that applies them: it does not hold them.
+    - Where gradients are being accumulated, or an update was left out (``FiniteGuardHook``), a checkpoint waits for the
+      next update that is made.
     - Weights that are not finite are never written: the run ends, and the checkpoints before stay.
     - A checkpoint that cannot be written (a full disk) is reported and training goes on, ``max_failures`` times in a
       row.
@@ -133,9 +135,9 @@ class SafeCheckpointHook(CheckpointHook):
             self.save_now(runner)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Write the checkpoint of an epoch, unless gradients wait to be applied: then after the step that does it."""
+        """Write the checkpoint of an epoch; where gradients wait, or were left out, after the next update."""
         due = self.every_n_epochs(runner, self.interval, self.save_begin)
-        if self.by_epoch and due and not _applied(runner, runner.iter) and not self.is_last_train_epoch(runner):
+        if self.by_epoch and due and not _can_be_saved(runner, runner.iter) and not self.is_last_train_epoch(runner):
             self._waiting = runner.epoch + 1
             return
         super().after_train_epoch(runner)
@@ -149,9 +151,9 @@ class SafeCheckpointHook(CheckpointHook):
         """Write a checkpoint after the step that has just been made, where it can be gone on from.
 
         Returns:
-            Whether it was written, or tried; False where gradients are being accumulated.
+            Whether it was written, or tried; False where gradients are being accumulated, or were left out.
         """
-        if not _applied(runner, runner.iter + 1) or '://' in str(self.out_dir):
+        if not _can_be_saved(runner, runner.iter + 1) or '://' in str(self.out_dir):
             return False
         meta = dict(epoch=runner.epoch, iter=runner.iter + 1)
         if self._waiting is None:
@@ -215,8 +217,10 @@ class SafeCheckpointHook(CheckpointHook):
             save_atomically(checkpoint, path)
             write_checksum(path)
             write_text(osp.join(work_dir, 'last_checkpoint'), str(path))
-            inner = [old.name for old in path.parent.glob('iter_*.pth') if self.by_epoch and old.name != name]
-            for old in (*outdated, *inner):
+            inner = sorted(path.parent.glob('iter_*.pth'), key=lambda old: old.stat().st_mtime) if self.by_epoch else []
+            # Of those inside an epoch two are kept: an update that ruins the weights shows in the step after it.
+            inner = inner[:-2] if name.startswith('iter_') else inner
+            for old in (*outdated, *(old.name for old in inner)):
                 path.with_name(old).unlink(missing_ok=True)
                 checksum_path(path.with_name(old)).unlink(missing_ok=True)
             self.failures = 0
@@ -258,10 +262,18 @@ class SafeCheckpointHook(CheckpointHook):
         return steps[: -self.max_keep_ckpts]
 
 
-def _applied(runner: Runner, iterations: int) -> bool:
-    """Whether the gradients of so many steps are all in the weights."""
-    counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
-    return iterations % counts == 0 or iterations >= runner.max_iters
+def _can_be_saved(runner: Runner, iterations: int) -> bool:
+    """Whether the gradients of so many steps are all in the weights, and the newest of them was finite.
+
+    An update that was left out may be the first sign of weights that the one before has ruined.
+    """
+    if iterations >= runner.max_iters:
+        return True
+    guards = [hook for hook in runner.hooks if isinstance(hook, FiniteGuardHook)]
+    for guard in guards:
+        guard.look(runner)
+    is_applied = iterations % getattr(runner.optim_wrapper, '_accumulative_counts', 1) == 0
+    return is_applied and not any(guard.in_a_row for guard in guards)
 
 
 def _check_finite(state: Mapping[str, Any], runner: Runner) -> None:
