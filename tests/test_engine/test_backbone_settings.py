@@ -58,6 +58,7 @@ def test_the_whole_architecture_where_nothing_is_trained(tmp_path):
     changed = taken(path, arch='deit-tiny', knn=dict())
     assert {key: changed['arch'][key] for key in FOUR_HEADS} == FOUR_HEADS and changed['qkv_bias'] is False
     assert 'img_size' not in changed and 'out_type' not in changed
+    assert taken(save(tmp_path / 'same.pth'), knn=dict()) == {}  # what a config leaves out is mmpretrain's default
     bare = save(tmp_path / 'bare.pth', config=False)
     assert 'arch' not in taken(bare, arch=ARCH, knn=dict())
     with pytest.raises(UserError, match=r'bare\.pth carries no config that tells the number of attention heads'):

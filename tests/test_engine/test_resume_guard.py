@@ -80,6 +80,12 @@ def test_another_network(model, message):
         go_on(run(model=model), written())
 
 
+def test_one_tensor_of_many_is_named():
+    with pytest.raises(UserError) as error:
+        go_on(run(model=nn.Linear(3, 3)), written())
+    assert str(error.value).count('size mismatch for') == 1
+
+
 def test_tensors_that_are_in_no_checkpoint_may_lack():
     """A frozen teacher is left out by the model itself."""
 
