@@ -73,7 +73,7 @@ def test_a_folder_with_other_files_names_their_ending(data):
         build_dataset(config, DATASETS, KEY)
     assert str(error.value) == (
         f'no images in {data}/train: set data_root in the config, or pass --cfg-options {KEY}.data_root=FOLDER; '
-        f"it holds 2 files .npz: to read them set {KEY}.extensions=['.npz']"
+        'it holds 2 files .npz, which are not read (a.npz: empty file): convert them'
     )
 
 

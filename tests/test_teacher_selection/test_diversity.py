@@ -256,9 +256,9 @@ class TestTeachers:
         assert list(skipped) == [str(folder / 'cut.png')]
         assert sum(f'/{len(teachers)}: ' in line for line in lines) == len(teachers)
         lines = [line for line in lines if f'/{len(teachers)}: ' not in line and 'random weights' not in line]
-        assert lines[0] == f'skipped: {folder / "cut.png"}: cut short'
-        assert len(lines) == 1 + len(reasons)
-        for row, reason, line in zip(rows, reasons, lines[1:], strict=False):
+        assert lines[:2] == ['6 images found', f'skipped: {folder / "cut.png"}: cut short']
+        assert len(lines) == 2 + len(reasons)
+        for row, reason, line in zip(rows, reasons, lines[2:], strict=False):
             assert any(part in row.error for part in reason.split('|')), row.error
             assert row.diversity is None and row.error in line and '\n' not in line
         assert rows[-1].error == '' and rows[-1].images == 5
