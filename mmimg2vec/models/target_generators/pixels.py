@@ -48,6 +48,7 @@ class PixelTargetGenerator(TargetGenerator):
         patches = images.float().unflatten(3, (-1, width)).unflatten(2, (-1, height)).permute(0, 2, 4, 3, 5, 1)
         tokens = patches.flatten(3).flatten(1, 2)
         if self.norm_pix:
-            variance, mean = torch.var_mean(tokens, dim=-1, keepdim=True)
-            tokens = (tokens - mean) / (variance + _EPS).sqrt()
+            # In the order of mmpretrain's operations: the same rounding, and so the same weights after a resume.
+            mean, variance = tokens.mean(dim=-1, keepdim=True), tokens.var(dim=-1, keepdim=True)
+            tokens = (tokens - mean) / (variance + _EPS) ** 0.5
         return {'tokens': tokens}
