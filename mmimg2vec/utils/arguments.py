@@ -60,12 +60,10 @@ def find_class(kind: str, scope: str | None = None) -> Any:
 def near_classes(kind: str, count: int = 2) -> list[str]:
     """The registered names that are nearest to one that is not, with their scopes where it has one."""
     scope, _, name = kind.rpartition('.')
-    known = {
-        known: f'{part.scope}.{known}' if scope else known
-        for root in _roots()
-        for part in (root, *root.children.values())
-        for known in part.module_dict
-    }
+    parts = [part for root in _roots() for part in (root, *root.children.values())]
+    # Several libraries may have a class of one name: that of the scope is the one meant.
+    parts.sort(key=lambda part: part.scope == scope)
+    known = {known: f'{part.scope}.{known}' if scope else known for part in parts for known in part.module_dict}
     return [known[each] for each in difflib.get_close_matches(name, known, n=count, cutoff=0.7)]
 
 

@@ -1,9 +1,9 @@
 """Tiny but real runs of the three tasks on a small Shapes: a classifier, Mask R-CNN and a segmentor."""
 
 from pathlib import Path
+from uuid import uuid4
 
 import mmdet
-import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -211,7 +211,7 @@ def common(scope, model, loader, evaluator, train_cfg, changes):
 def runner_of(cfg, work_dir, **changes):
     cfg = Config({**cfg.to_dict(), **changes})
     cfg.work_dir = str(work_dir)
-    cfg.experiment_name = f'{work_dir.name}_{np.random.randint(1 << 40)}'
+    cfg.experiment_name = f'{work_dir.name}_{uuid4().hex}'  # of the logger too; runs seed numpy
     return Runner.from_cfg(cfg)
 
 

@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from uuid import uuid4
 
 import cv2
 import numpy as np
@@ -85,7 +86,7 @@ def quiet_copy(cfg: Config, work_dir: Path) -> Config:
     """A copy of a shipped config that writes into ``work_dir`` and says little."""
     cfg = copy.deepcopy(cfg)
     cfg.work_dir = str(work_dir)
-    cfg.experiment_name = f'{Path(cfg.filename).stem}_{np.random.randint(1 << 30)}'
+    cfg.experiment_name = f'{Path(cfg.filename).stem}_{uuid4().hex}'  # of the logger too; runs seed numpy
     cfg.log_level = 'ERROR'
     return cfg
 

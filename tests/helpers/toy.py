@@ -1,6 +1,7 @@
 """A tiny pre-training model with the interface that the hooks use, and a Runner around it."""
 
 import hashlib
+from uuid import uuid4
 
 import cv2
 import numpy as np
@@ -147,7 +148,7 @@ def runner_of(folder, work_dir, epochs=3, hooks=(), **kwargs):
         custom_hooks=[dict(type='mmimg2vec.SeededStepHook'), *hooks],
         randomness=dict(seed=1),
         visualizer=dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')]),
-        experiment_name=f'toy_{np.random.randint(1 << 40)}_{work_dir.name}',
+        experiment_name=f'toy_{uuid4().hex}_{work_dir.name}',
         log_level='WARNING',
         default_scope='mmpretrain',
     )

@@ -199,12 +199,12 @@ def test_the_fifth_in_a_row_ends_a_run(tmp_path):
     hook = FiniteGuardHook()
     for run.iter, finite in enumerate([False] * 4 + [True] + [False] * 4):
         hook.unread = [(run.iter, torch.tensor(finite), torch.tensor(1.0), [])]
-        hook._read(run)
+        hook.look(run)
     assert (hook.total, hook.in_a_row, saved) == (8, 4, [])
     run.iter = 9
     hook.unread = [(9, torch.tensor(False), torch.tensor(1.0), ['a.png'])]
     with pytest.raises(UserError, match='5 updates in a row, up to step 9'):
-        hook._read(run)
+        hook.look(run)
     assert saved == [('nonfinite_iter_9.pth', dict(epoch=0, iter=9))]
     last = json.loads((tmp_path / 'skipped_updates.jsonl').read_text().splitlines()[-1])
     assert last == dict(iter=9, process=0, loss='1.0', images=['a.png'])

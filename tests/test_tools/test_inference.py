@@ -382,7 +382,7 @@ def test_an_image_that_fails_costs_no_other_its_results(task, tmp_path):
         assert len(stored['images']) == 2 and len(stored['skipped']) == 2
         with pytest.raises(UserError, match=r'none of the 1 images can be predicted for \(first: .*odd.png: '):
             infer(config, checkpoint, odd, tmp_path / 'other', device='cpu')
-    assert lines[0].startswith('1/3: ')
+    assert lines[0] == '3 images found' and lines[1].startswith('1/3: ')
 
 
 def test_configs_that_predict_nothing(tmp_path):

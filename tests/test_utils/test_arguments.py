@@ -46,6 +46,7 @@ def test_names_with_and_without_a_scope():
     assert find_class('mmpretrain.VisionTransformer') is find_class('VisionTransformer', 'mmpretrain')
     assert 'drop_path_rate' in arguments_of('mmpretrain.VisionTransformer')
     assert find_class('NoSuchClass') is None
+    # whichever libraries with a class of that name were imported
     assert near_classes('mmpretrain.VisionTransfomer')[0] == 'mmpretrain.VisionTransformer'
     assert near_classes('VisionTransfomer', 1) == ['VisionTransformer']
     assert near_classes('Qqqqqqqqqq') == []
