@@ -368,14 +368,14 @@ def test_an_image_that_fails_costs_no_other_its_results(task, tmp_path):
     write_image(tmp_path / 'in' / 'good.png')
     write_image(tmp_path / 'in' / 'also.png', 48, 40)
     # Pixels that a resize by this config makes none of, in either direction.
-    odd = write_image(tmp_path / 'in' / 'odd.png', 2, 3000)
+    odd = write_image(tmp_path / 'in' / 'odd.png', 2, 600)
     lines = []
     result = infer(config, checkpoint, tmp_path / 'in', tmp_path / 'out', device='cpu', report=lines.append)
     assert {Path(entry['image']).name for entry in result['images']} >= {'good.png', 'also.png'}
     if task == 'detection':
         (skipped,) = result['skipped']
         assert skipped['image'] == str(odd) and 'error' in skipped['reason']
-        write_image(tmp_path / 'in' / 'odder.png', 2, 3001)
+        write_image(tmp_path / 'in' / 'odder.png', 2, 601)
         with pytest.raises(UserError, match=r'2 of 4 images fail, more than max_share=0.01 .*first: .*odd'):
             infer(config, checkpoint, tmp_path / 'in', tmp_path / 'out', device='cpu')
         stored = json.loads((tmp_path / 'out' / 'predictions.json').read_text())
