@@ -121,7 +121,7 @@ class Teacher(nn.Module):
         """
 
     def convert_weights(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Weights of a release under the names of :attr:`network`; by default they have them."""
+        """Weights of a release under the names of ``network``; by default they have them."""
         return weights
 
     def draw_weights(self) -> None:
