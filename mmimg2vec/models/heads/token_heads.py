@@ -21,7 +21,7 @@ class TokenHead(BaseModule):
     Args:
         in_channels: Width of the class token; the algorithm fills it in.
         pooled_channels: Width of the target of the whole image, 0 where there is none; the algorithm fills it in.
-        loss: Config of the loss between tokens; None is the head's :attr:`default_loss`.
+        loss: Config of the loss between tokens; None is the head's ``default_loss``.
         supervision: ``'masked'`` patches are compared, ``'visible'`` ones or ``'all'``.
         share: Share of those patches that is predicted and compared, in (0, 1], drawn per image.
         init_cfg: As mmengine's.
