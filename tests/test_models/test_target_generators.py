@@ -279,6 +279,8 @@ def test_unknown_teacher_is_named():
 
 
 def test_features_that_overflow_in_half_precision(tmp_path):
+    if torch.__version__ < '2.2':
+        pytest.skip('this torch has no convolution in half precision on the CPU')
     net = VisionTransformer(**{key: value for key, value in VIT.items() if key != 'type'})
     torch.nn.init.constant_(net.ln1.weight, 1e6)
     torch.save(net.state_dict(), tmp_path / 'large.pth')
