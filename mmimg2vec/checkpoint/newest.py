@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,18 +10,18 @@ from typing import Any
 import torch
 
 from mmimg2vec.checkpoint.safe_load import safe_load
+from mmimg2vec.checkpoint.sources import file_sha256
 from mmimg2vec.errors import UserError
 from mmimg2vec.utils.write import write_text
 
 # What mmengine and this project call checkpoints that a run can go on from.
 _NAME = re.compile(r'(epoch|iter)_\d+\.pth')
-_CHUNK = 1 << 24
 
 
 def write_checksum(path: str | Path) -> None:
     """Put the SHA-256 of a file beside it, in the form that ``sha256sum --check`` reads: ``NAME.sha256``."""
     path = Path(path)
-    write_text(checksum_path(path), f'{_digest(path)}  {path.name}\n')
+    write_text(checksum_path(path), f'{file_sha256(path)}  {path.name}\n')
 
 
 def checksum_path(path: str | Path) -> Path:
@@ -84,7 +83,7 @@ def _iteration(path: Path) -> int:
         UserError: Its bytes are not those that were written, it cannot be read, or its weights are not finite.
     """
     beside = checksum_path(path)
-    if beside.is_file() and beside.read_bytes().split()[:1] != [_digest(path).encode()]:
+    if beside.is_file() and beside.read_bytes().split()[:1] != [file_sha256(path).encode()]:
         raise UserError(f'{path} has other bytes than were written (its SHA-256 is not that of {beside.name})')
     checkpoint = safe_load(path, 'cpu')
     meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
@@ -95,11 +94,3 @@ def _iteration(path: Path) -> int:
     if broken is not None:
         raise UserError(f'{path} has weights that are not finite ({broken})')
     return meta['iter']
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -90,9 +90,10 @@ def _fetch(filename: str) -> str:
     if world_size > 1:
         dist.barrier()
         _download(filename, path)  # for ranks on other machines
-    if digest and not _sha256(path).startswith(digest):
+    found = file_sha256(path) if digest else ''
+    if digest and not found.startswith(digest):
         raise UserError(
-            f'{path} is not the file that {filename} names: its SHA-256 is {_sha256(path)[: len(digest)]}; remove it, '
+            f'{path} is not the file that {filename} names: its SHA-256 is {found[: len(digest)]}; remove it, '
             'to have it downloaded again, or download it yourself and name the local file'
         )
     return path
@@ -183,7 +184,8 @@ def _without_config(loader: Callable[..., Any]) -> Callable[..., Any]:
     return load
 
 
-def _sha256(path: str) -> str:
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a file in hexadecimal, read piece by piece."""
     digest = hashlib.sha256()
     with open(path, 'rb') as file:
         while block := file.read(1 << 20):

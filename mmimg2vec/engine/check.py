@@ -17,17 +17,15 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
-from mmimg2vec.engine.hooks.finite_guard import ReproduceHook
+from mmimg2vec.engine.hooks.finite_guard import ReproduceHook, loss_values
+from mmimg2vec.engine.hooks.safe_checkpoint import STATES
 from mmimg2vec.engine.run_folder import check_free
 from mmimg2vec.errors import UserError
 from mmimg2vec.utils.distributed import unwrapped
 
 # Images per process of the one step on a CPU, where the config's batch would take minutes.
 _CPU_BATCH = 4
-# Values that a checkpoint holds per trained one: itself and Adam's two moments.
-_STATES = 3
 
 
 def prepare_check(cfg: Config, overwrite: bool = False) -> None:
@@ -113,7 +111,7 @@ class CheckHook(Hook):
             UserError: The loss is not finite.
             SystemExit: Otherwise, with status 0.
         """
-        losses = {key: float(value.detach()) for key, value in (outputs or {}).items() if isinstance(value, Tensor)}
+        losses = loss_values(outputs)
         size = runner.train_dataloader.batch_sampler.batch_size
         loss = losses.get('loss', float('nan'))
         self.rows.append(
@@ -185,7 +183,7 @@ class CheckHook(Hook):
         parameters = sum(p.numel() * p.element_size() for p in unwrapped(runner.model).parameters())
         # One more is written before the oldest goes.
         number = max((kept[0] if kept and kept[0] > 0 else runner.cfg.train_cfg.get('max_epochs') or 10) + 1, 2)
-        needed = number * _STATES * parameters
+        needed = number * STATES * parameters
         found = sorted(path.name for path in self.work_dir.glob('*.pth')) if self.work_dir.is_dir() else []
         rows = [
             ('folder', f'{self.work_dir}' + (f', which holds {", ".join(found[:4])}' if found else ', new')),

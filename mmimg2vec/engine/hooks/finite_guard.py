@@ -152,6 +152,11 @@ class FiniteGuardHook(Hook):
         )
 
 
+def loss_values(outputs: dict[str, Any] | None) -> dict[str, float]:
+    """What a training step returned, as numbers."""
+    return {key: float(value.detach()) for key, value in (outputs or {}).items() if isinstance(value, Tensor)}
+
+
 def image_paths(batch: Any) -> list[str]:
     """Paths of the images of a batch, of mmpretrain, mmdet and mmseg alike; empty where they do not say."""
     samples = batch.get('data_samples') if isinstance(batch, dict) else None
@@ -226,7 +231,7 @@ class ReproduceHook(Hook):
         Raises:
             SystemExit: Always, with status 0.
         """
-        losses = {key: float(value.detach()) for key, value in (outputs or {}).items() if isinstance(value, Tensor)}
+        losses = loss_values(outputs)
         print(f'step {runner.iter}: {losses}')
         print(f'images: {", ".join(image_paths(data_batch))}')
         print(self.report)
