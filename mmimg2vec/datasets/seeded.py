@@ -20,6 +20,7 @@ from mmimg2vec.datasets.errors import DataError, UnreadableImage
 from mmimg2vec.datasets.folders import build_dataset
 from mmimg2vec.datasets.image_files import UnreadableList
 from mmimg2vec.datasets.maps import load_sample
+from mmimg2vec.datasets.transforms.masking import RandomTokenMask
 from mmimg2vec.registry import DATA_SAMPLERS, DATASETS
 
 # So many unreadable files in a row mean that the folder, not a file, is wrong.
@@ -167,6 +168,12 @@ class SeededDataset:
     def get_data_info(self, key: DrawKey | int) -> dict:
         """Annotation of the sample of a key, from the wrapped dataset; samplers that group by shape ask for it."""
         return self.dataset.get_data_info(key.index if isinstance(key, tuple) else key)
+
+    @property
+    def masks_per_image(self) -> int:
+        """Masks that the pipeline draws for an image; 1 where it draws none."""
+        transforms = getattr(getattr(self.dataset, 'pipeline', None), 'transforms', ())
+        return next((step.masks_per_image for step in transforms if isinstance(step, RandomTokenMask)), 1)
 
     @property
     def metainfo(self) -> dict:

@@ -48,7 +48,7 @@ class MaskedImagePreprocessor(BaseDataPreprocessor):
 
         Args:
             data: ``inputs`` ``(B, C, H, W)`` (or a list of ``(C, H, W)``); for pre-training also ``mask`` ``(B, L)``
-                and ``token_rank`` ``(B, L)``; ``data_samples`` as they are.
+                and ``token_rank`` ``(B, L)``, or ``(B, K, L)`` with K masks per image; ``data_samples`` as they are.
             training: Not used.
 
         Returns:

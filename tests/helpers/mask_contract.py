@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ class MaskTransformContract:
     patch = 8
     ratio = 0.5
 
-    def build(self, mask_ratio: float | None = None) -> RandomTokenMask:
+    def build(self, mask_ratio: float | None = None, **kwargs: Any) -> RandomTokenMask:
         raise NotImplementedError('a test class names its part here')
 
     def draws(self, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -55,6 +57,24 @@ class MaskTransformContract:
         masks = [result['mask'] for result in results]
         assert np.array_equal(masks[0], masks[1]) and not np.array_equal(masks[0], masks[2])
         assert np.array_equal(results[0]['img'], image) and results[0]['img_path'] == 'a.jpg'
+
+    def test_a_mask_of_several_does_not_depend_on_how_many_follow(self):
+        results = {}
+        for count in (1, 2, 4):
+            with seeded(5):
+                image = np.zeros((*self.size, 3), np.uint8)
+                results[count] = self.build(masks_per_image=count).transform(dict(img=image))
+        for key in ('mask', 'token_rank'):
+            one, two, four = (results[count][key] for count in (1, 2, 4))
+            assert four.shape == (4, *one.shape) and four.dtype == one.dtype
+            assert np.array_equal(four[0], one) and np.array_equal(four[:2], two)
+            assert len(np.unique(four, axis=0)) == 4
+        assert (results[4]['mask'].sum(axis=1) == results[1]['mask'].sum()).all()
+
+    @pytest.mark.parametrize('count', [0, -1, 1.5, '4', True, None])
+    def test_numbers_of_masks_that_are_none_are_named(self, count):
+        with pytest.raises(DataError, match=rf'masks_per_image={count!r} of \w+TokenMask: set it to a whole number'):
+            self.build(masks_per_image=count)
 
     @pytest.mark.parametrize('ratio', [0, 1, -0.1, 1.5, 75])
     def test_ratios_out_of_range_are_named(self, ratio):

@@ -74,9 +74,11 @@ class ToyPretrainer(MaskedImageModel):
         if mode == 'tensor':
             return self.extract_feat(inputs)
         tokens = self.head(self.backbone(inputs)[0][:, 1:])
-        return dict(loss=(tokens - self.target_generator(inputs))[mask.masked].square().mean())
+        errors = (tokens - self.target_generator(inputs)).repeat_interleave(mask.per_image, 0)
+        return dict(loss=errors[mask.masked].square().mean())
 
     def predict_features(self, inputs, mask):
+        mask = mask.first
         target = self.target_generator(inputs)
         positions = mask.masked_index
         tokens = self.head(self.backbone(inputs)[0][:, 1:])
@@ -95,11 +97,11 @@ def write_images(folder, count=12):
     return folder
 
 
-def train_dataloader(folder, **kwargs):
+def train_dataloader(folder, masks_per_image=1, **kwargs):
     pipeline = [
         dict(type='mmimg2vec.LoadImage'),
         dict(type='mmpretrain.RandomResizedCrop', scale=SIZE, crop_ratio_range=(0.3, 1.0)),
-        dict(type='mmimg2vec.RandomTokenMask', patch_size=PATCH, mask_ratio=0.75),
+        dict(type='mmimg2vec.RandomTokenMask', patch_size=PATCH, mask_ratio=0.75, masks_per_image=masks_per_image),
         dict(type='mmimg2vec.PackMaskedInputs'),
     ]
     dataset = dict(type='mmpretrain.CustomDataset', data_root=str(folder), with_label=False, pipeline=pipeline)

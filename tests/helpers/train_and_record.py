@@ -1,6 +1,7 @@
 """Train a tiny Img2Vec through mmengine's Runner and record the losses of every step, averaged over the ranks.
 
-Usage: train_and_record.py IMAGES OUTPUT BATCH_PER_PROCESS NORMALIZATION; started by python or by torchrun.
+Usage: train_and_record.py IMAGES OUTPUT BATCH_PER_PROCESS NORMALIZATION MASKS_PER_IMAGE; started by python
+or by torchrun.
 """
 
 import json
@@ -42,7 +43,7 @@ class RecordLosses(Hook):
                 json.dump({'steps': self.rows, 'checksum': checksum}, file)
 
 
-def config(images: str, output: str, batch: int, normalization: str) -> Config:
+def config(images: str, output: str, batch: int, normalization: str, masks: int) -> Config:
     return Config(
         dict(
             default_scope='mmpretrain',
@@ -65,7 +66,7 @@ def config(images: str, output: str, batch: int, normalization: str) -> Config:
                             dict(type='mmimg2vec.LoadImage'),
                             dict(type='mmpretrain.RandomResizedCrop', scale=64),
                             dict(type='mmpretrain.RandomFlip', prob=0.5),
-                            dict(type='mmimg2vec.RandomTokenMask', patch_size=16, mask_ratio=0.75),
+                            dict(type='mmimg2vec.RandomTokenMask', patch_size=16, masks_per_image=masks),
                             dict(type='mmimg2vec.PackMaskedInputs'),
                         ],
                     ),
@@ -86,9 +87,9 @@ def config(images: str, output: str, batch: int, normalization: str) -> Config:
 
 
 def main() -> None:
-    images, output, batch, normalization = sys.argv[1:]
+    images, output, batch, normalization, masks = sys.argv[1:]
     torch.set_num_threads(1)
-    cfg = config(images, output, int(batch), normalization)
+    cfg = config(images, output, int(batch), normalization, int(masks))
     prepare_launch(cfg, 'pytorch' if 'RANK' in os.environ else 'none')
     Runner.from_cfg(cfg).train()
 

@@ -11,8 +11,8 @@ GRID = (14, 14)
 
 
 class TestBlockTokenMask(MaskTransformContract):
-    def build(self, mask_ratio=None):
-        return BlockTokenMask(self.patch, self.ratio if mask_ratio is None else mask_ratio, min_block=4)
+    def build(self, mask_ratio=None, **kwargs):
+        return BlockTokenMask(self.patch, self.ratio if mask_ratio is None else mask_ratio, min_block=4, **kwargs)
 
 
 @pytest.mark.parametrize('masked', [30, 49, 98, 16, 170])

@@ -29,8 +29,8 @@ def test_exactly_the_count_is_masked_uniformly():
 
 
 class TestRandomTokenMask(MaskTransformContract):
-    def build(self, mask_ratio=None):
-        return RandomTokenMask(self.patch, self.ratio if mask_ratio is None else mask_ratio)
+    def build(self, mask_ratio=None, **kwargs):
+        return RandomTokenMask(self.patch, self.ratio if mask_ratio is None else mask_ratio, **kwargs)
 
 
 def test_patches_that_are_not_square():

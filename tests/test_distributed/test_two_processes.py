@@ -21,11 +21,11 @@ def images(tmp_path_factory):
     return folder
 
 
-def train(images, output, processes, normalization):
+def train(images, output, processes, *options):
     launcher = [sys.executable]
     if processes > 1:
         launcher += ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={processes}']
-    command = [*launcher, str(SCRIPT), str(images), str(output), str(8 // processes), normalization]
+    command = [*launcher, str(SCRIPT), str(images), str(output), str(8 // processes), *map(str, options)]
     environment = {**os.environ, 'OMP_NUM_THREADS': '1'}
     environment['PYTHONPATH'] = os.pathsep.join([str(SCRIPT.parents[2]), os.environ.get('PYTHONPATH', '')])
     result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
@@ -34,10 +34,10 @@ def train(images, output, processes, normalization):
 
 
 # Statistics over the batch are where two processes could differ from one.
-@pytest.mark.parametrize('normalization', ['batch'])
-def test_two_processes_are_one_with_twice_the_batch(images, tmp_path, normalization):
-    one = train(images, tmp_path / 'one.json', 1, normalization)
-    two = train(images, tmp_path / 'two.json', 2, normalization)
+@pytest.mark.parametrize(('normalization', 'masks_per_image'), [('batch', 1), ('batch', 4)])
+def test_two_processes_are_one_with_twice_the_batch(images, tmp_path, normalization, masks_per_image):
+    one = train(images, tmp_path / 'one.json', 1, normalization, masks_per_image)
+    two = train(images, tmp_path / 'two.json', 2, normalization, masks_per_image)
     assert len(one['steps']) == len(two['steps']) == 4
     for alone, together in zip(one['steps'], two['steps'], strict=True):
         for name, value in alone.items():

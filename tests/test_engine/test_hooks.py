@@ -195,11 +195,11 @@ def test_throughput_of_a_known_clock(monkeypatch):
     runner = SimpleNamespace(message_hub=SimpleNamespace(update_scalar=scalars.__setitem__))
     hook = ThroughputHook(window=2)
 
-    def iteration(images, loaded, done):
+    def iteration(images, loaded, done, **masks):
         clock.now = loaded
         hook.before_train_iter(runner, 0)
         clock.now = done
-        hook.after_train_iter(runner, 0, dict(inputs=[0] * images))
+        hook.after_train_iter(runner, 0, dict(inputs=[0] * images, **masks))
         return scalars['train/throughput/images_per_s'], scalars['train/throughput/data_wait']
 
     clock.now = 10.0
@@ -209,7 +209,10 @@ def test_throughput_of_a_known_clock(monkeypatch):
     # What happens between two epochs does not count; and the first iteration is out of the window.
     clock.now = 100.0
     hook.before_train_epoch(runner)
-    assert iteration(8, 103.0, 104.0) == (24 / 6, 3.5 / 6)
+    assert iteration(8, 103.0, 104.0, mask=torch.zeros(8, 4)) == (24 / 6, 3.5 / 6)
+    assert 'train/throughput/views_per_s' not in scalars
+    assert iteration(4, 104.0, 106.0, mask=torch.zeros(4, 3, 4)) == (24 / 6, 3 / 6)
+    assert scalars['train/throughput/views_per_s'] == 3 * 24 / 6
     assert ThroughputHook().history.maxlen == 50
 
 

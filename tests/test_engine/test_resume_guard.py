@@ -10,9 +10,15 @@ from mmimg2vec.engine.hooks import ResumeGuardHook
 from mmimg2vec.errors import UserError
 
 
-def run(images=100, batch=8, counts=2, steps=50, resume=True, model=None):
+class Images(list):
+    masks_per_image = 1
+
+
+def run(images=100, batch=8, masks=1, counts=2, steps=50, resume=True, model=None):
+    dataset = Images(range(images))
+    dataset.masks_per_image = masks
     return SimpleNamespace(
-        train_dataloader=SimpleNamespace(dataset=range(images), batch_sampler=SimpleNamespace(batch_size=batch)),
+        train_dataloader=SimpleNamespace(dataset=dataset, batch_sampler=SimpleNamespace(batch_size=batch)),
         optim_wrapper=SimpleNamespace(_accumulative_counts=counts),
         max_iters=steps,
         model=model or nn.Linear(2, 2),
@@ -33,8 +39,13 @@ def go_on(now, content):
 
 
 def test_the_same_goes_on():
-    assert written()['meta'] == {'arithmetic': dict(images=100, batch=8, accumulation=2, max_iters=50)}
+    assert written()['meta'] == {'arithmetic': dict(images=100, batch=8, masks=1, accumulation=2, max_iters=50)}
     go_on(run(), written())
+    single = written()
+    del single['meta']['arithmetic']['masks']  # of a run before there were several
+    go_on(run(), single)
+    with pytest.raises(UserError, match='1 masks per image then, 4 now'):
+        go_on(run(masks=4), single)
     older = written()
     del older['meta']['arithmetic']  # of a run without the hook
     go_on(run(images=7), older)
@@ -45,6 +56,7 @@ def test_the_same_goes_on():
     [
         (dict(images=101), '100 images in the training set then, 101 now. Resume'),
         (dict(batch=4), '8 images per step, all processes together then, 4 now. Resume'),
+        (dict(masks=4), '1 masks per image then, 4 now. Resume'),
         (dict(counts=1), '2 steps per update then, 1 now. Resume'),
         (
             dict(counts=1, steps=60),

@@ -50,7 +50,7 @@ def released(monkeypatch):
 
 @pytest.fixture
 def run(images, tmp_path, released):
-    def run(folder='run', kill=None, epochs=3, accumulation=1, workers=0, saving=None, **kwargs):
+    def run(folder='run', kill=None, epochs=3, accumulation=1, workers=0, saving=None, masks=1, **kwargs):
         for key in list(released):
             released.pop(key).release()
         checkpoint = dict(
@@ -58,7 +58,7 @@ def run(images, tmp_path, released):
         )
         config = dict(
             train_cfg=dict(type='mmimg2vec.CheckedTrainLoop', max_epochs=epochs),
-            train_dataloader={**toy.train_dataloader(images), 'num_workers': workers, 'batch_size': 2},
+            train_dataloader={**toy.train_dataloader(images, masks), 'num_workers': workers, 'batch_size': 2},
             optim_wrapper=dict(
                 type='mmimg2vec.AutocastOptimWrapper',
                 dtype='float32',
@@ -96,15 +96,21 @@ def names(folder, pattern='*.pth'):
 
 # 12 images in batches of 2 are 6 steps an epoch. 4 steps an update do not divide that.
 @pytest.mark.parametrize(
-    ('accumulation', 'kills', 'workers', 'asynchronous'),
-    [(1, (1, 4, 6, 7, 13, 17), 0, False), (1, (8,), 2, False), (4, (3, 5, 9, 14), 0, False), (1, (5, 11), 0, True)],
+    ('accumulation', 'kills', 'workers', 'asynchronous', 'masks'),
+    [
+        (1, (1, 4, 6, 7, 13, 17), 0, False, 1),
+        (1, (8,), 2, False, 1),
+        (1, (8,), 2, False, 4),
+        (4, (3, 5, 9, 14), 0, False, 1),
+        (1, (5, 11), 0, True, 1),
+    ],
 )
-def test_killed_inside_epochs_and_resumed(run, tmp_path, accumulation, kills, workers, asynchronous):
-    run('whole', accumulation=accumulation)
+def test_killed_inside_epochs_and_resumed(run, tmp_path, accumulation, kills, workers, asynchronous, masks):
+    run('whole', accumulation=accumulation, masks=masks)
     saving = dict(steps=1, asynchronous=asynchronous)
     for step in kills:
-        run(kill=step, accumulation=accumulation, workers=workers, saving=saving)
-    resumed = run(accumulation=accumulation, saving=saving)  # with another number of workers
+        run(kill=step, accumulation=accumulation, workers=workers, saving=saving, masks=masks)
+    resumed = run(accumulation=accumulation, saving=saving, masks=masks)  # with another number of workers
     assert resumed.iter == 18
     assert same(final(tmp_path / 'run'), final(tmp_path / 'whole'))
     # inner checkpoints are gone when the last regular one is there

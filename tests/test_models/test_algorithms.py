@@ -157,7 +157,7 @@ class TestPreprocessor:
 
     def test_every_image_needs_a_mask(self):
         data = batch()
-        with pytest.raises(UserError, match='there are 3 masks for a batch of 4 images'):
+        with pytest.raises(UserError, match='there are 3 masks, 1 per image, for a batch of 4 images'):
             losses(build(), {**data, 'mask': data['mask'][:3], 'token_rank': data['token_rank'][:3]})
 
     def test_no_masked_patch(self):

@@ -102,6 +102,7 @@ class BlockTokenMask(RandomTokenMask):
         mask_ratio: Share of masked patches, inside (0, 1); round(L * mask_ratio) are masked. ``98 / 196`` for ViT-B.
         min_block: Patches in the smallest block.
         aspect: Smallest and largest ratio of a block's height to its width.
+        masks_per_image: Masks that are drawn for an image, 1 or more.
 
     Raises:
         DataError: An option is out of range; or, at the first image, as :class:`RandomTokenMask`, or fewer patches are
@@ -114,8 +115,9 @@ class BlockTokenMask(RandomTokenMask):
         mask_ratio: float = 0.5,
         min_block: int = 16,
         aspect: tuple[float, float] = (0.3, 1 / 0.3),
+        masks_per_image: int = 1,
     ) -> None:
-        super().__init__(patch_size, mask_ratio)
+        super().__init__(patch_size, mask_ratio, masks_per_image)
         if min_block < 1:
             raise DataError(f'min_block={min_block} of BlockTokenMask has to be 1 or more (16 in CAE v2)')
         pair = isinstance(aspect, Sequence) and len(aspect) == 2
@@ -127,14 +129,9 @@ class BlockTokenMask(RandomTokenMask):
         self.min_block = min_block
         self.aspect = (aspect[0], aspect[1])
 
-    def transform(self, results: dict) -> dict:
-        """Add ``mask`` and ``token_rank`` to the results."""
-        height, width = results['img'].shape[:2]
-        num_tokens, num_masked = self.count(height, width)
-        grid = (height // self.patch_size[0], width // self.patch_size[1])
-        results['mask'] = block_token_mask(grid, num_masked, self.min_block, self.aspect)
-        results['token_rank'] = np.random.permutation(num_tokens)
-        return results
+    def draw(self, grid: tuple[int, int], num_masked: int) -> np.ndarray:
+        """One mask, bool (L,); see :func:`block_token_mask`."""
+        return block_token_mask(grid, num_masked, self.min_block, self.aspect)
 
     def count(self, height: int, width: int) -> tuple[int, int]:
         """Numbers of patches and of masked patches; as :meth:`RandomTokenMask.count`.
@@ -153,5 +150,5 @@ class BlockTokenMask(RandomTokenMask):
     def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(patch_size={self.patch_size}, mask_ratio={self.mask_ratio}, '
-            f'min_block={self.min_block}, aspect={self.aspect})'
+            f'min_block={self.min_block}, aspect={self.aspect}, masks_per_image={self.masks_per_image})'
         )

@@ -41,31 +41,50 @@ class RandomTokenMask(BaseTransform):
     - ``token_rank``: int64 (L,), a random permutation of 0 ... L-1, independent of the mask: a priority per token for
       parts of the model that compare a random share of the tokens (the project's choice).
 
+    With ``masks_per_image`` K above 1 both are (K, L): K masked views of one image, which is loaded, augmented,
+    embedded and seen by the teacher once (data2vec 2.0, arXiv 2212.07525). They are drawn one after the other, each
+    with its ranks: the first is the one that K = 1 draws, and more of them leave those before as they are.
+
     Args:
         patch_size: Side of a patch in pixels, or (height, width).
         mask_ratio: Share of masked patches, inside (0, 1).
+        masks_per_image: Masks that are drawn for an image, K; 1 or more.
 
     Raises:
-        DataError: The ratio is out of range; or, at the first image, the image is not divisible into patches or the
-            ratio leaves no patch visible or none masked.
+        DataError: The ratio or the number of masks is out of range; or, at the first image, the image is not divisible
+            into patches or the ratio leaves no patch visible or none masked.
     """
 
-    def __init__(self, patch_size: int | tuple[int, int], mask_ratio: float = 0.75) -> None:
+    def __init__(self, patch_size: int | tuple[int, int], mask_ratio: float = 0.75, masks_per_image: int = 1) -> None:
         if not 0 < mask_ratio < 1:
             raise DataError(
                 f'mask_ratio={mask_ratio} is out of range: set it between 0 and 1, both excluded (a count of patches '
                 'as a share: 98 / 196)'
             )
+        if isinstance(masks_per_image, bool) or not isinstance(masks_per_image, int) or masks_per_image < 1:
+            raise DataError(
+                f'masks_per_image={masks_per_image!r} of {type(self).__name__}: set it to a whole number, 1 or more'
+            )
         self.patch_size = (patch_size, patch_size) if isinstance(patch_size, int) else tuple(patch_size)
         self.mask_ratio = mask_ratio
+        self.masks_per_image = masks_per_image
 
     def transform(self, results: dict) -> dict:
         """Add ``mask`` and ``token_rank`` to the results."""
         height, width = results['img'].shape[:2]
         num_tokens, num_masked = self.count(height, width)
-        results['mask'] = random_token_mask(num_tokens, num_masked)
-        results['token_rank'] = np.random.permutation(num_tokens)
+        grid = (height // self.patch_size[0], width // self.patch_size[1])
+        # A mask, its ranks, the next mask: so that a mask does not depend on how many follow.
+        drawn = [(self.draw(grid, num_masked), np.random.permutation(num_tokens)) for _ in range(self.masks_per_image)]
+        masks, ranks = zip(*drawn, strict=True)
+        single = self.masks_per_image == 1
+        results['mask'] = masks[0] if single else np.stack(masks)
+        results['token_rank'] = ranks[0] if single else np.stack(ranks)
         return results
+
+    def draw(self, grid: tuple[int, int], num_masked: int) -> np.ndarray:
+        """One mask, bool (L,), over a grid of rows and columns, from ``numpy.random``."""
+        return random_token_mask(grid[0] * grid[1], num_masked)
 
     def count(self, height: int, width: int) -> tuple[int, int]:
         """Numbers of patches and of masked patches for an image of ``height`` x ``width`` pixels.
@@ -89,7 +108,10 @@ class RandomTokenMask(BaseTransform):
         return num_tokens, num_masked
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(patch_size={self.patch_size}, mask_ratio={self.mask_ratio})'
+        return (
+            f'{type(self).__name__}(patch_size={self.patch_size}, mask_ratio={self.mask_ratio}, '
+            f'masks_per_image={self.masks_per_image})'
+        )
 
 
 @TRANSFORMS.register_module()
@@ -101,7 +123,7 @@ class PackMaskedInputs(BaseTransform):
     Required keys: ``img``, ``mask``, ``token_rank``. The result has
 
     - ``inputs``: (C, H, W), dtype and channel order of the file as loaded (uint8 and BGR by default);
-    - ``mask``: bool (L,), True = masked; ``token_rank``: int64 (L,);
+    - ``mask``: bool (L,), True = masked; ``token_rank``: int64 (L,); or (K, L) each, as the mask transform gives them;
     - ``data_samples``: ``mmpretrain.DataSample`` with the label where there is one, and the meta keys.
 
     Args:

@@ -21,6 +21,7 @@ _CURE = 'resume with the config of before, or name another --work-dir'
 _NAMES = {
     'images': 'images in the training set',
     'batch': 'images per step, all processes together',
+    'masks': 'masks per image',
     'accumulation': 'steps per update',
     'max_iters': 'steps of the whole schedule',
 }
@@ -58,7 +59,7 @@ class ResumeGuardHook(Hook):
         then = checkpoint['meta'].get(_KEY)
         if then is None:
             return
-        now = arithmetic(runner)
+        now, then = arithmetic(runner), {'masks': 1, **then}  # in older files nothing says that it is one
         different = [
             f'{then[key]} {name} then, {now[key]} now' for key, name in _NAMES.items() if then.get(key) != now[key]
         ]
@@ -91,6 +92,7 @@ def arithmetic(runner: Runner) -> dict[str, Any]:
     return {
         'images': len(loader.dataset),
         'batch': loader.batch_sampler.batch_size * get_world_size(),
+        'masks': getattr(loader.dataset, 'masks_per_image', 1),
         'accumulation': getattr(runner.optim_wrapper, '_accumulative_counts', 1),
         'max_iters': runner.max_iters,
     }

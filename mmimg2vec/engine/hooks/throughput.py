@@ -18,7 +18,8 @@ class ThroughputHook(Hook):
 
     ``throughput/images_per_s`` and ``throughput/data_wait`` (0 to 1) are means over the last ``window`` iterations, on
     the clock of the main process: nothing here waits for the device. Other hooks' time, such as an evaluation between
-    two epochs, does not count. Under gradient accumulation an image counts when it is processed.
+    two epochs, does not count. Under gradient accumulation an image counts when it is processed. With K masks per image
+    ``throughput/views_per_s``, the masked views that are trained on, stands beside them: K times the images.
 
     Args:
         window: Iterations averaged over.
@@ -46,6 +47,10 @@ class ThroughputHook(Hook):
         self.start = now
         images, seconds, waited = (sum(column) for column in zip(*self.history, strict=True))
         runner.message_hub.update_scalar('train/throughput/images_per_s', images / seconds)
+        mask = data_batch.get('mask')
+        if mask is not None and mask.ndim == 3:
+            views = mask.shape[1] * images / seconds
+            runner.message_hub.update_scalar('train/throughput/views_per_s', views)
         runner.message_hub.update_scalar('train/throughput/data_wait', waited / seconds)
 
 

@@ -26,6 +26,8 @@ MAE_INIT = (
 class MaskedImageModel(BaseSelfSupervisor):
     """Backbone, optional fusion, neck, head and target generator, built so that their sizes agree.
 
+    With K masks per image the target generator sees N images and all that is trained their N * K = B masked views.
+
     What can be worked out need not be configured: the target generator is told the student's patch size and
     normalization, the neck and the head get their widths and grid from backbone and target generator.
 
@@ -126,8 +128,11 @@ class MaskedImageModel(BaseSelfSupervisor):
                 'pipeline, or another img_size'
             )
         rows, columns = self.backbone.grid
-        if len(mask) != len(inputs):
-            raise UserError(f'there are {len(mask)} masks for a batch of {len(inputs)} images: each needs one')
+        if mask.num_images != len(inputs):
+            raise UserError(
+                f'there are {len(mask)} masks, {mask.per_image} per image, for a batch of {len(inputs)} images: each '
+                f'needs {mask.per_image}'
+            )
         if mask.num_tokens != rows * columns:
             raise UserError(
                 f'the masks have {mask.num_tokens} tokens and the images {rows} x {columns} patches: give the mask '
@@ -145,8 +150,8 @@ class MaskedImageModel(BaseSelfSupervisor):
         """Predict at the patches that the head asks for, and compare with the target.
 
         Args:
-            latents: ``(B, 1 + V, C)`` of :meth:`encode`.
-            target: ``tokens`` and ``pooled`` of the target generator.
+            latents: ``(B, 1 + V, C)`` of :meth:`encode`, a row per mask.
+            target: ``tokens`` and ``pooled`` of the target generator, a row per image.
             mask: The masks.
 
         Returns:
@@ -164,7 +169,7 @@ class MaskedImageModel(BaseSelfSupervisor):
         self.target_generator.load()
 
     def encode(self, inputs: Tensor, mask: TokenMask) -> Tensor:
-        """Latents of the visible patches, fused and normed: ``(B, 1 + V, C)``, the class token first."""
+        """Latents of the visible patches, fused and normed: ``(B, 1 + V, C)``, a row per mask, class token first."""
         blocks = None if self.fusion is None else self.fusion.blocks
         tokens = self.backbone(inputs, mask, blocks)
         latents = tokens[-1] if self.fusion is None else self.fusion(tokens)
@@ -196,8 +201,10 @@ class MaskedImageModel(BaseSelfSupervisor):
             mask: Their masks.
 
         Returns:
-            ``positions`` ``(B, P)``, ``prediction`` ``(B, P, C)``, ``target`` ``(B, L, C)``, ``mask`` ``(B, L)``.
+            ``positions`` ``(B, P)``, ``prediction`` ``(B, P, C)``, ``target`` ``(B, L, C)``, ``mask`` ``(B, L)``; of
+            the first mask of each image, where there are several.
         """
+        mask = mask.first
         positions = self.head.candidates(mask)
         prediction = self.neck(self.encode(inputs, mask), mask, positions)
         target = self.target_generator(inputs)['tokens']

@@ -97,8 +97,8 @@ class MaskedVisionTransformer(VisionTransformer):
         """Encode whole images, or the visible patches of masked ones.
 
         Args:
-            x: Images ``(B, C, H, W)``.
-            mask: Masks over the patches of ``x``; None is the parent's forward.
+            x: Images ``(N, C, H, W)``.
+            mask: Masks over the patches of ``x``, B of them: one or several per image; None is the parent's forward.
             blocks: Blocks (from 0) whose tokens are returned in the masked path; None is the last one.
 
         Returns:

@@ -11,7 +11,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmimg2vec.errors import UserError
-from mmimg2vec.models.utils import SUPERVISIONS, TokenMask, gather_tokens, token_diversity
+from mmimg2vec.models.utils import SUPERVISIONS, TokenMask, gather_tokens, repeat_images, token_diversity
 from mmimg2vec.registry import MODELS
 
 
@@ -74,7 +74,8 @@ class TokenHead(BaseModule):
             prediction: ``(B, P, C)`` predicted tokens.
             positions: ``(B, P)`` their patches.
             class_token: ``(B, in_channels)`` of the latents, or the neck's prediction of the target's.
-            target: ``tokens`` ``(B, L, C)`` and ``pooled`` ``(B, C)`` of the target generator.
+            target: ``tokens`` ``(N, L, C)`` and ``pooled`` ``(N, C)`` of the target generator, for N images with
+                B / N masks each.
 
         Returns:
             One entry per term of the loss, and those of :meth:`watched`.
@@ -153,7 +154,8 @@ class FeatureHead(TokenHead):
         wanted = gather_tokens(target['tokens'], positions)
         losses = {'loss_token': self.loss_module(prediction, wanted)}
         if self.global_weight:
-            pooled = self.global_loss_module(self.global_pred(class_token), target['pooled'])
+            wanted_class = repeat_images(target['pooled'], len(class_token))
+            pooled = self.global_loss_module(self.global_pred(class_token), wanted_class)
             losses['loss_global'] = self.global_weight * pooled
         return {**losses, **self.watched(prediction, wanted)}
 
@@ -214,8 +216,9 @@ class TokenAlignmentHead(TokenHead):
         wanted = gather_tokens(target['tokens'], positions)
         watched = self.watched(prediction, wanted)
         if self.class_token:
+            wanted_class = repeat_images(target['pooled'], len(class_token))
             with torch.no_grad():
-                watched['class_cosine'] = mean_cosine(class_token, target['pooled'])
+                watched['class_cosine'] = mean_cosine(class_token, wanted_class)
             prediction = torch.cat((class_token.unsqueeze(1), prediction), dim=1)
-            wanted = torch.cat((target['pooled'].unsqueeze(1), wanted), dim=1)
+            wanted = torch.cat((wanted_class.unsqueeze(1), wanted), dim=1)
         return {'loss_token': self.loss_module(prediction, wanted), **watched}

@@ -4,6 +4,7 @@ from mmimg2vec.models.utils.tokens import (
     check_heads,
     gather_tokens,
     map_to_tokens,
+    repeat_images,
     sincos_position_embedding,
     token_diversity,
 )
@@ -14,6 +15,7 @@ __all__ = [
     'check_heads',
     'gather_tokens',
     'map_to_tokens',
+    'repeat_images',
     'sincos_position_embedding',
     'token_diversity',
 ]

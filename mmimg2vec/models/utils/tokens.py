@@ -18,7 +18,7 @@ SUPERVISIONS = ('masked', 'visible', 'all')
 
 @dataclass(frozen=True, eq=False)
 class TokenMask:
-    """The masks of a batch, over patches in raster order.
+    """The masks of a batch, over patches in raster order: K of each image, all of an image side by side.
 
     :meth:`checked` makes it, on the host; the data preprocessor does so before the batch goes to the device. Nothing
     here waits for a device: the count is an int, and what follows from the mask is computed once and kept.
@@ -28,27 +28,37 @@ class TokenMask:
         num_masked: That count.
         rank: ``(B, L)`` a random permutation per row, independent of the mask, by which a share of the patches is
             chosen; None where all are compared.
+        per_image: Masks of an image, K: row ``b * K + k`` is the k-th mask of image b.
     """
 
     masked: Tensor
     num_masked: int
     rank: Tensor | None = None
+    per_image: int = 1
 
     @classmethod
     def checked(cls, masked: Tensor, rank: Tensor | None = None) -> TokenMask:
         """Check the masks of a batch and count what they mask.
 
         Args:
-            masked: ``(B, L)`` bool on the host, ``True`` = masked.
-            rank: ``(B, L)`` random ranks, or None.
+            masked: ``(B, L)`` bool on the host, ``True`` = masked, or ``(B, K, L)``: K masks per image.
+            rank: Random ranks of the same shape, or None.
 
         Raises:
             UserError: The masks have another form, mask different counts (masked patches would be taken for visible),
                 or leave no patch masked or none visible.
         """
-        if not isinstance(masked, Tensor) or masked.ndim != 2 or masked.dtype != torch.bool:
+        if not isinstance(masked, Tensor) or masked.ndim not in (2, 3) or masked.dtype != torch.bool:
             found = f'{masked.dtype} {tuple(masked.shape)}' if isinstance(masked, Tensor) else type(masked).__name__
-            raise UserError(f'the mask of a batch is {found}; it has to be a bool tensor (images, patches)')
+            raise UserError(
+                f'the mask of a batch is {found}; it has to be a bool tensor (images, patches), or (images, masks per '
+                'image, patches)'
+            )
+        if rank is not None and rank.shape != masked.shape:
+            raise UserError(f'token_rank is {tuple(rank.shape)} and the mask {tuple(masked.shape)}: they have to agree')
+        per_image = 1 if masked.ndim == 2 else masked.shape[1]
+        masked = masked.reshape(-1, masked.shape[-1])
+        rank = None if rank is None else rank.reshape(masked.shape)
         counts = masked.sum(dim=1)
         low, high = int(counts.min()), int(counts.max())
         if low != high:
@@ -59,9 +69,7 @@ class TokenMask:
         if not 0 < low < masked.shape[1]:
             which, cure = ('masked', 'raise') if low == 0 else ('visible', 'lower')
             raise UserError(f'the masks leave no patch {which}: {cure} the mask_ratio of the mask transform')
-        if rank is not None and rank.shape != masked.shape:
-            raise UserError(f'token_rank is {tuple(rank.shape)} and the mask {tuple(masked.shape)}: they have to agree')
-        return cls(masked, low, rank)
+        return cls(masked, low, rank, per_image)
 
     @classmethod
     def nothing(cls, images: int, tokens: int, device: torch.device | str | None = None) -> TokenMask:
@@ -69,8 +77,19 @@ class TokenMask:
         return cls(torch.zeros(images, tokens, dtype=torch.bool, device=device), 0)
 
     def __len__(self) -> int:
-        """Number of masks, B."""
+        """Number of masks, B: of images times :attr:`per_image`."""
         return len(self.masked)
+
+    @property
+    def num_images(self) -> int:
+        """Images that the masks are of."""
+        return len(self) // self.per_image
+
+    @property
+    def first(self) -> TokenMask:
+        """The first mask of each image alone."""
+        rank = None if self.rank is None else self.rank[:: self.per_image]
+        return TokenMask(self.masked[:: self.per_image], self.num_masked, rank)
 
     @property
     def num_tokens(self) -> int:
@@ -103,7 +122,7 @@ class TokenMask:
         return self.order[:, self.num_visible :]
 
     def gather_visible(self, tokens: Tensor) -> Tensor:
-        """Tokens of the visible patches: ``(B or 1, L, C)`` -> ``(B, V, C)``."""
+        """Tokens of the visible patches: ``(images or 1, L, C)`` -> ``(B, V, C)``."""
         return gather_tokens(tokens, self.visible)
 
     def compared(self, supervision: str = 'masked', share: float = 1.0) -> Tensor:
@@ -135,16 +154,29 @@ class TokenMask:
     def to(self, device: torch.device | str, non_blocking: bool = False) -> TokenMask:
         """The same masks on another device."""
         rank = None if self.rank is None else self.rank.to(device, non_blocking=non_blocking)
-        return TokenMask(self.masked.to(device, non_blocking=non_blocking), self.num_masked, rank)
+        return TokenMask(self.masked.to(device, non_blocking=non_blocking), self.num_masked, rank, self.per_image)
 
     def _candidates(self, supervision: str) -> int:
         return {'masked': self.num_masked, 'visible': self.num_visible, 'all': self.num_tokens}[supervision]
 
 
 def gather_tokens(tokens: Tensor, index: Tensor) -> Tensor:
-    """Tokens at the given indices: ``(B or 1, L, C)`` and ``(B, P)`` -> ``(B, P, C)``."""
-    tokens = tokens.expand(index.shape[0], -1, -1)
-    return tokens.gather(1, index.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
+    """Tokens at the given indices, of images several times without copying them first.
+
+    Args:
+        tokens: ``(N, L, C)``.
+        index: ``(B, P)``, B a multiple of N: the first B / N rows are of the first image, and so on.
+
+    Returns:
+        ``(B, P, C)``.
+    """
+    rows, channels = index.reshape(tokens.shape[0], -1), tokens.shape[-1]
+    return tokens.gather(1, rows.unsqueeze(-1).expand(-1, -1, channels)).view(*index.shape, channels)
+
+
+def repeat_images(features: Tensor, count: int) -> Tensor:
+    """One row per mask of what there is per image: ``(N, C)`` -> ``(count, C)``, N a divisor of ``count``."""
+    return features.unsqueeze(1).expand(-1, count // features.shape[0], -1).flatten(0, 1)
 
 
 def sincos_position_embedding(grid: tuple[int, int], dims: int, class_token: bool = True) -> Tensor:
