@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size, is_main_process
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from rich.console import Console
 from rich.table import Table
 
+from mmimg2vec.engine.disk_space import DiskSpace
 from mmimg2vec.engine.hooks.finite_guard import ReproduceHook, loss_values
-from mmimg2vec.engine.hooks.safe_checkpoint import STATES
 from mmimg2vec.engine.run_folder import check_free
 from mmimg2vec.errors import UserError
 from mmimg2vec.utils.distributed import unwrapped
@@ -177,23 +177,13 @@ class CheckHook(Hook):
         return rows
 
     def _folder(self, runner: Runner) -> list[tuple[str, str]]:
-        existing = next(folder for folder in (self.work_dir, *self.work_dir.absolute().parents) if folder.exists())
-        free = shutil.disk_usage(existing).free
-        kept = [hook.max_keep_ckpts for hook in runner.hooks if isinstance(hook, CheckpointHook)]
-        parameters = sum(p.numel() * p.element_size() for p in unwrapped(runner.model).parameters())
-        # One more is written before the oldest goes.
-        number = max((kept[0] if kept and kept[0] > 0 else runner.cfg.train_cfg.get('max_epochs') or 10) + 1, 2)
-        needed = number * STATES * parameters
+        space = DiskSpace.of(runner, self.work_dir)
+        space.check()
         found = sorted(path.name for path in self.work_dir.glob('*.pth')) if self.work_dir.is_dir() else []
-        rows = [
+        return [
             ('folder', f'{self.work_dir}' + (f', which holds {", ".join(found[:4])}' if found else ', new')),
-            ('disk', f'{free / 2**30:.1f} GiB free, about {needed / 2**30:.2f} GiB for {number} checkpoints'),
+            ('disk', str(space)),
         ]
-        if needed > free:
-            raise UserError(
-                f'{existing} has {free / 2**30:.2f} GiB free, {number} checkpoints need about {needed / 2**30:.2f}'
-            )
-        return rows
 
 
 def _memory() -> str:

@@ -1,11 +1,15 @@
 """The newest checkpoint that is whole: what counts, what is left out, and how it is told."""
 
 import hashlib
+import shutil
+import subprocess
 
 import pytest
 import torch
 
+from mmimg2vec.checkpoint import newest
 from mmimg2vec.checkpoint.newest import checksum_path, newest_checkpoint, write_checksum
+from mmimg2vec.checkpoint.safe_load import safe_load
 from mmimg2vec.errors import UserError
 
 
@@ -32,7 +36,30 @@ def test_checksums_are_as_sha256sum_reads_them(tmp_path):
     path = save(tmp_path, 'iter_3.pth', 3)
     write_checksum(path)
     assert checksum_path(path).name == 'iter_3.pth.sha256'
-    assert checksum_path(path).read_text() == f'{hashlib.sha256(path.read_bytes()).hexdigest()}  iter_3.pth\n'
+    line = f'{hashlib.sha256(path.read_bytes()).hexdigest()}  iter_3.pth\n'
+    assert checksum_path(path).read_text() == line
+    write_checksum(path, 3)
+    assert checksum_path(path).read_text() == f'{line}# steps 3\n'
+    if shutil.which('sha256sum'):
+        command = ['sha256sum', '--check', '--strict', '--quiet', 'iter_3.pth.sha256']
+        assert subprocess.run(command, cwd=tmp_path).returncode == 0
+
+
+def test_only_the_newest_is_read(tmp_path, monkeypatch):
+    """A folder may hold many checkpoints, of gigabytes each; the next is read where one is not whole."""
+    paths = [save(tmp_path, f'iter_{steps}.pth', steps) for steps in range(8, 12)]
+    for path, steps in zip(paths, range(8, 12), strict=True):
+        write_checksum(path, steps)
+    read = []
+    monkeypatch.setattr(newest, 'safe_load', lambda path, where: read.append(path) or safe_load(path, where))
+    assert newest_checkpoint(tmp_path) == paths[-1] and read == paths[-1:]
+    paths[-1].write_bytes(paths[-1].read_bytes()[:-9])
+    lines = []
+    assert newest_checkpoint(tmp_path, lines.append) == paths[-2] and read == [paths[-1], paths[-2]]
+    assert len(lines) == 1 and 'iter_11.pth has other bytes' in lines[0]
+    write_checksum(paths[0], 99)  # a list of another file
+    assert newest_checkpoint(tmp_path, lines.append) == paths[-2]
+    assert 'iter_8.pth has other steps behind it than iter_8.pth.sha256 says' in lines[1]
 
 
 @pytest.mark.parametrize('damage', ['other bytes', 'cut', 'no steps', 'steps of another type'])

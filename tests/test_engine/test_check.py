@@ -1,5 +1,6 @@
 """What a start that ends after one step counts, refuses and leaves behind."""
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import toy
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
-from mmimg2vec.engine import check, run_folder
+from mmimg2vec.engine import check, disk_space, run_folder
 from mmimg2vec.errors import UserError
 
 
@@ -58,7 +59,8 @@ def test_the_table(started, tmp_path, capsys):
     assert rows['learning rate'] == '0.01'
     assert rows['length'] == '5 epochs of 4 steps, 20 in all'
     assert rows['folder'] == f'{tmp_path / "run"}, new'
-    assert rows['disk'].endswith(' for 3 checkpoints')  # max_keep_ckpts=2, and the one that is being written
+    # max_keep_ckpts=2, two inside an epoch, and the one that is being written
+    assert rows['disk'].endswith(' more for 5 checkpoints')
     assert rows['one step'].startswith('4 images in ')
     printed = capsys.readouterr().out
     assert 'ready' in printed and 'an update' in printed
@@ -83,7 +85,7 @@ def test_counts_in_steps_and_rates_of_layers(started, tmp_path):
     assert rows['batch'] == '4 images x 1 processes x 2 steps = 8 an update'
     assert rows['length'] == '9 steps, 3.0 epochs'
     assert rows['folder'].endswith('which holds epoch_0.pth, epoch_1.pth, epoch_2.pth, epoch_3.pth')
-    assert rows['disk'].endswith(' for 11 checkpoints')  # all are kept: ten, and one
+    assert rows['disk'].endswith(' more for 4 checkpoints')  # that of the end, and as above
 
 
 def test_too_few_images(started):
@@ -91,14 +93,17 @@ def test_too_few_images(started):
     assert str(end).startswith('12 images do not fill one batch of 13 on each of 1 processes')
 
 
-@pytest.mark.parametrize(('spare', 'fits'), [(0, True), (-1, False)])
-def test_room_on_the_disk(started, monkeypatch, spare, fits):
-    needed = 3 * 3 * 4 * PARAMETERS  # checkpoints, values of each parameter, bytes
+@pytest.mark.parametrize(('spare', 'written', 'fits'), [(0, 0, True), (-1, 0, False), (-500, 600, True)])
+def test_room_on_the_disk(started, tmp_path, monkeypatch, spare, written, fits):
+    needed = 5 * 3 * 4 * PARAMETERS  # checkpoints, values of each parameter, bytes
     usage = type('Usage', (), dict(free=needed + spare))
-    monkeypatch.setattr(check.shutil, 'disk_usage', lambda _: usage)
+    monkeypatch.setattr(disk_space.shutil, 'disk_usage', lambda _: usage)
+    if written:
+        (tmp_path / 'run').mkdir()
+        (tmp_path / 'run' / 'epoch_1.pth').write_bytes(b'0' * written)
     _, end = started()
     assert isinstance(end, SystemExit) == fits
-    assert fits or '3 checkpoints need about' in str(end)
+    assert fits or re.search('the disk of .* for 5 checkpoints, 0.. MiB each: make room', str(end))
 
 
 def test_a_loss_that_is_not_finite(started, tmp_path):

@@ -14,12 +14,13 @@ class Images(list):
     masks_per_image = 1
 
 
-def run(images=100, batch=8, masks=1, counts=2, steps=50, resume=True, model=None):
+def run(images=100, batch=8, masks=1, counts=2, steps=50, resume=True, model=None, **optimizer):
     dataset = Images(range(images))
     dataset.masks_per_image = masks
+    defaults = dict(lr=0.5, weight_decay=0.1) | optimizer
     return SimpleNamespace(
         train_dataloader=SimpleNamespace(dataset=dataset, batch_sampler=SimpleNamespace(batch_size=batch)),
-        optim_wrapper=SimpleNamespace(_accumulative_counts=counts),
+        optim_wrapper=SimpleNamespace(_accumulative_counts=counts, optimizer=SimpleNamespace(defaults=defaults)),
         max_iters=steps,
         model=model or nn.Linear(2, 2),
         _resume=resume,
@@ -39,7 +40,8 @@ def go_on(now, content):
 
 
 def test_the_same_goes_on():
-    assert written()['meta'] == {'arithmetic': dict(images=100, batch=8, masks=1, accumulation=2, max_iters=50)}
+    expected = dict(images=100, batch=8, masks=1, accumulation=2, max_iters=50, lr=0.5, weight_decay=0.1)
+    assert written()['meta'] == {'arithmetic': expected}
     go_on(run(), written())
     single = written()
     del single['meta']['arithmetic']['masks']  # of a run before there were several
@@ -47,6 +49,8 @@ def test_the_same_goes_on():
     with pytest.raises(UserError, match='1 masks per image then, 4 now'):
         go_on(run(masks=4), single)
     older = written()
+    del older['meta']['arithmetic']['lr']  # of a run before it was noted
+    go_on(run(lr=0.7), older)
     del older['meta']['arithmetic']  # of a run without the hook
     go_on(run(images=7), older)
 
@@ -58,6 +62,8 @@ def test_the_same_goes_on():
         (dict(batch=4), '8 images per step, all processes together then, 4 now. Resume'),
         (dict(masks=4), '1 masks per image then, 4 now. Resume'),
         (dict(counts=1), '2 steps per update then, 1 now. Resume'),
+        (dict(lr=0.25), r'0\.5 learning rate then, 0\.25 now. Resume'),  # mmengine takes that of the checkpoint
+        (dict(weight_decay=0), r'0\.1 weight decay then, 0\.0 now. Resume'),
         (
             dict(counts=1, steps=60),
             '2 steps per update then, 1 now; 50 steps of the whole schedule then, 60 now. Resume',

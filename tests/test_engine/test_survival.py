@@ -10,9 +10,10 @@ import pytest
 import torch
 import toy
 from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
 
 from mmimg2vec.checkpoint.newest import checksum_path, newest_checkpoint, write_checksum
-from mmimg2vec.engine import run_folder
+from mmimg2vec.engine import disk_space, run_folder
 from mmimg2vec.engine.hooks import safe_checkpoint
 from mmimg2vec.errors import UserError
 
@@ -273,6 +274,22 @@ def test_what_cannot_be_written(run, tmp_path, monkeypatch):
     broken[:] = ['iter_']
     with pytest.raises(UserError, match=r'iter_3\.pth cannot be written .*No space left.*3 checkpoints in a row'):
         run('other')
+
+
+@pytest.mark.parametrize(('room', 'ends'), [(0.5, True), (2, False), (5, None)])
+def test_room_is_looked_at_first(run, tmp_path, monkeypatch, room, ends):
+    """None for one checkpoint ends the run, too little for all is a warning."""
+    size = 3 * 4 * (3 * 64 * 12 + 12 + 2 * 12 + 12 * 6 + 6)
+    usage = type('Usage', (), dict(free=int(room * size)))
+    monkeypatch.setattr(disk_space.shutil, 'disk_usage', lambda _: usage)
+    warnings = []
+    monkeypatch.setattr(MMLogger, 'warning', lambda self, line, *_: warnings.append(line))
+    if ends:
+        with pytest.raises(UserError, match=r'the disk of .* for 5 checkpoints'):
+            run()
+    else:
+        run(kill=1)
+    assert any('for 5 checkpoints' in line for line in warnings) == (ends is False)
 
 
 def test_weights_that_are_not_finite_are_never_saved(run, tmp_path):

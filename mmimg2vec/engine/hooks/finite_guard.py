@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from mmimg2vec.errors import UserError
 from mmimg2vec.registry import HOOKS
 from mmimg2vec.utils.distributed import unwrapped
-from mmimg2vec.utils.json_lines import append_json_line
+from mmimg2vec.utils.json_lines import JsonLines
 
 # From the first scale of torch's GradScaler, 2 ** 16, to the smallest that leaves float16 anything.
 _HALVINGS = 40
@@ -128,7 +128,7 @@ class FiniteGuardHook(Hook):
                 continue
             self.total += 1
             record = {'iter': iteration, 'process': get_rank(), 'loss': repr(loss.item()), 'images': paths}
-            append_json_line(osp.join(runner.work_dir, self.filename), record)
+            JsonLines(osp.join(runner.work_dir, self.filename)).append(record)
             runner.logger.warning(
                 f'step {iteration}: loss or gradients are not finite, the update is left out ({self.total} so far; '
                 f'images: {osp.join(runner.work_dir, self.filename)})'
@@ -146,8 +146,9 @@ class FiniteGuardHook(Hook):
             runner.save_checkpoint(runner.work_dir, name, meta=dict(epoch=runner.epoch, iter=runner.iter))
         raise UserError(
             f'{self.in_a_row} updates in a row, up to step {runner.iter}, were left out because loss or gradients are '
-            f'not finite: lower optim_wrapper.optimizer.lr, or look at the images in {self.filename}. The checkpoints '
-            f'in {runner.work_dir} are from before; the step again: python tools/train.py CONFIG --reproduce '
+            f'not finite: look at the images in {self.filename}, or start a new run with a lower '
+            'optim_wrapper.optimizer.lr, from an earlier checkpoint by --cfg-options load_from=CHECKPOINT. The '
+            f'checkpoints in {runner.work_dir} are from before; the step again: python tools/train.py CONFIG --reproduce '
             f'{osp.join(runner.work_dir, name)}'
         )
 

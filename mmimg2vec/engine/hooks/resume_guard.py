@@ -24,6 +24,8 @@ _NAMES = {
     'masks': 'masks per image',
     'accumulation': 'steps per update',
     'max_iters': 'steps of the whole schedule',
+    'lr': 'learning rate',
+    'weight_decay': 'weight decay',
 }
 
 
@@ -61,7 +63,9 @@ class ResumeGuardHook(Hook):
             return
         now, then = arithmetic(runner), {'masks': 1, **then}  # in older files nothing says that it is one
         different = [
-            f'{then[key]} {name} then, {now[key]} now' for key, name in _NAMES.items() if then.get(key) != now[key]
+            f'{then[key]} {name} then, {now[key]} now'
+            for key, name in _NAMES.items()
+            if key in then and key in now and then[key] != now[key]
         ]
         if different:
             raise UserError(
@@ -87,12 +91,14 @@ def _check_fits(model: nn.Module, weights: dict[str, Any], source: str) -> None:
 
 
 def arithmetic(runner: Runner) -> dict[str, Any]:
-    """What decides which images a step sees and how long the schedule is, as plain numbers."""
+    """What decides which images a step sees, how long the schedule is and where it starts, as plain numbers."""
     loader = runner.train_dataloader
+    defaults = getattr(getattr(runner.optim_wrapper, 'optimizer', None), 'defaults', {})
     return {
         'images': len(loader.dataset),
         'batch': loader.batch_sampler.batch_size * get_world_size(),
         'masks': getattr(loader.dataset, 'masks_per_image', 1),
         'accumulation': getattr(runner.optim_wrapper, '_accumulative_counts', 1),
         'max_iters': runner.max_iters,
+        **{key: float(defaults[key]) for key in ('lr', 'weight_decay') if key in defaults},
     }

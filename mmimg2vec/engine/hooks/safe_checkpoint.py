@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os.path as osp
-import shutil
 import threading
 import time
 from collections.abc import Mapping
@@ -18,14 +17,11 @@ from mmengine.runner import Runner
 
 from mmimg2vec.checkpoint.newest import checksum_path, first_nonfinite, write_checksum
 from mmimg2vec.checkpoint.serialization import from_serializable, to_serializable
+from mmimg2vec.engine.disk_space import KEPT_INSIDE, DiskSpace
 from mmimg2vec.engine.hooks.finite_guard import FiniteGuardHook
 from mmimg2vec.errors import UserError
 from mmimg2vec.registry import HOOKS
-from mmimg2vec.utils.distributed import unwrapped
 from mmimg2vec.utils.write import save_atomically, write_text
-
-# Values that a checkpoint holds per trained one: itself and Adam's two moments.
-STATES = 3
 
 
 @HOOKS.register_module()
@@ -88,19 +84,12 @@ class SafeCheckpointHook(CheckpointHook):
         self._note_saved(runner)
         if '://' in str(self.out_dir) or not is_main_process():
             return
-        size = STATES * sum(
-            p.numel() * p.element_size() for p in unwrapped(runner.model).parameters() if p.requires_grad
-        )
-        free, count = shutil.disk_usage(self.out_dir).free, max(self.max_keep_ckpts, 1) + 2
-        if free < size:
-            raise UserError(
-                f'{self.out_dir} has {free / 2**20:.0f} MiB free, a checkpoint takes about {size / 2**20:.0f}'
-            )
-        if free < count * size:
-            runner.logger.warning(
-                f'{self.out_dir} has {free / 2**20:.0f} MiB free; {count} checkpoints take about '
-                f'{count * size / 2**20:.0f}'
-            )
+        space = DiskSpace.of(runner, self.out_dir)
+        space.check(count=1)
+        try:
+            space.check()
+        except UserError as error:
+            runner.logger.warning(str(error))
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Rewrite the checkpoint; this hook's priority makes it the last to see it.
@@ -215,11 +204,11 @@ class SafeCheckpointHook(CheckpointHook):
         try:
             checksum_path(path).unlink(missing_ok=True)  # that of an older file of this name would not fit
             save_atomically(checkpoint, path)
-            write_checksum(path)
+            write_checksum(path, checkpoint['meta']['iter'])
             write_text(osp.join(work_dir, 'last_checkpoint'), str(path))
             inner = sorted(path.parent.glob('iter_*.pth'), key=lambda old: old.stat().st_mtime) if self.by_epoch else []
             # Of those inside an epoch two are kept: an update that ruins the weights shows in the step after it.
-            inner = inner[:-2] if name.startswith('iter_') else inner
+            inner = inner[:-KEPT_INSIDE] if name.startswith('iter_') else inner
             for old in (*outdated, *(old.name for old in inner)):
                 path.with_name(old).unlink(missing_ok=True)
                 checksum_path(path.with_name(old)).unlink(missing_ok=True)
@@ -280,8 +269,10 @@ def _check_finite(state: Mapping[str, Any], runner: Runner) -> None:
     broken = first_nonfinite(state)
     if broken is not None:
         raise UserError(
-            f'step {runner.iter}: {broken} is not finite, and such weights are never saved. The checkpoints in '
-            f'{runner.work_dir} are from before: resume from them with a lower optim_wrapper.optimizer.lr'
+            f'step {runner.iter}: {broken} is not finite, and such weights are never saved, not for --reproduce either, '
+            f'as any batch fails on them. The checkpoints in {runner.work_dir} are from before: --resume makes the same '
+            'steps again; for others start a new run with a lower optim_wrapper.optimizer.lr, from one of them by '
+            '--cfg-options load_from=CHECKPOINT and another --work-dir'
         )
 
 
