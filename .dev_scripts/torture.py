@@ -40,10 +40,11 @@ model = dict(backbone=dict(arch=dict(embed_dims=16, num_layers=2, num_heads=2, f
              fusion=dict(blocks=(0, 1)), neck=dict(embed_dims=16, num_heads=2, depth=1))
 train_dataloader = dict(batch_size={batch}, num_workers={workers}, persistent_workers={persistent}, dataset=dict(
     dataset=dict(data_root='{images}')))
+_base_.train_dataloader.dataset.dataset.pipeline[3].masks_per_image = {masks}
 train_cfg = dict(max_epochs=4)
 param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, end=4, convert_to_iter_based=True)]
 optim_wrapper = dict(accumulative_counts=3)
-default_hooks = dict(checkpoint=dict(steps=3), logger=dict(interval=1))
+default_hooks = dict(checkpoint=dict(steps=3, asynchronous={asynchronous}), logger=dict(interval=1))
 auto_scale_lr = dict(enable=False)
 custom_imports = dict(imports=['mmimg2vec', 'poison'])
 custom_hooks = [dict(type='mmimg2vec.RunFolderHook'), dict(type='mmimg2vec.ResumeGuardHook'),
@@ -51,6 +52,15 @@ custom_hooks = [dict(type='mmimg2vec.RunFolderHook'), dict(type='mmimg2vec.Resum
                 dict(type='mmimg2vec.PreemptionHook'), dict(type='mmimg2vec.LogHistoryHook'),
                 dict(type='mmimg2vec.BackboneExportHook'), dict(type='PoisonHook')]
 """
+# Name; images per process, workers, masks per image, whether checkpoints are written in a thread.
+CONFIGS = (
+    ('one', 2, 0, 1, False),
+    ('workers', 2, 2, 1, False),
+    ('masks', 2, 0, 4, False),
+    ('masks_workers', 2, 2, 4, True),
+    ('two', 1, 0, 1, False),
+    ('two_masks', 1, 0, 4, True),
+)
 # Slows the steps down, so that harm can be timed, and spoils images where it is told to.
 POISON = """
 import os, time
@@ -84,9 +94,11 @@ class Runs:
         for path in sorted((folder / 'shapes/imagenet/train').rglob('*.*'))[:28]:
             shutil.copy(path, images / f'{path.parent.name}_{path.name}')
         (folder / 'poison.py').write_text(POISON)
-        for name, batch, workers in (('one', 2, 0), ('workers', 2, 2), ('two', 1, 0)):
-            text = CONFIG.format(root=ROOT, images=images, batch=batch, workers=workers, persistent=workers > 0)
-            (folder / f'{name}.py').write_text(text)
+        for name, batch, workers, masks, asynchronous in CONFIGS:
+            settings = dict(
+                batch=batch, workers=workers, persistent=workers > 0, masks=masks, asynchronous=asynchronous
+            )
+            (folder / f'{name}.py').write_text(CONFIG.format(root=ROOT, images=images, **settings))
 
     def start(self, config: str, name: str, *options: str, processes: int = 1, **env: str) -> subprocess.Popen:
         """Start a run in the folder ``name``; its output goes to ``name.log``."""
@@ -180,10 +192,11 @@ def gone_afterwards(process: subprocess.Popen) -> Iterator[Callable[[], int]]:
 
 def kills(runs: Runs, count: int, rng: random.Random) -> tuple[int, int, str]:
     """SIGKILL at random moments, saves included, until ``count`` kills have been spread over runs to their ends."""
-    runs.run('one', 'whole')
+    for config in ('one', 'masks'):
+        runs.run(config, f'whole_{config}')
     done = held = lost = trials = 0
     while done < count:
-        name, config = f'killed_{trials}', rng.choice(['one', 'workers'])
+        name, config = f'killed_{trials}', ('one', 'masks_workers', 'workers', 'masks')[trials % 4]
         trials += 1
         for _ in range(min(10, count - done)):
             process = runs.start(config, name, '--resume', STEP_SECONDS='0.02')
@@ -197,32 +210,36 @@ def kills(runs: Runs, count: int, rng: random.Random) -> tuple[int, int, str]:
             process.wait()
             lost = max(lost, runs.steps(name) - runs.saved(name))
             done += 1
-        runs.run('one', name, '--resume')
-        held += runs.same(name, 'whole')
+        alone = config.replace('workers', '').strip('_') or 'one'  # to the end without workers
+        runs.run(alone, name, '--resume')
+        held += runs.same(name, f'whole_{alone}')
     return held, trials, f'{done} kills in {trials} runs; at most {lost} steps lost, a checkpoint every 3'
 
 
 def rank_kills(runs: Runs, count: int, rng: random.Random) -> tuple[int, int, str]:
     """SIGKILL of one process of two."""
-    runs.run('two', 'pair', processes=2)
+    configs = ('two', 'two_masks')[: max(count, 1)]
+    for config in configs:
+        runs.run(config, f'pair_{config}', processes=2)
     held = 0
     for index in range(count):
-        name = f'pair_{index}'
-        process = runs.start('two', name, '--resume', processes=2, STEP_SECONDS='0.02')
+        name, config = f'pair_{index}', configs[index % len(configs)]
+        process = runs.start(config, name, '--resume', processes=2, STEP_SECONDS='0.02')
         runs.wait_for_step(name, rng.randint(2, 40), process)
         with gone_afterwards(process) as alive:
-            for each in ranks_of(process)[index % 2 : index % 2 + 1]:
+            rank = index // 2 % 2
+            for each in ranks_of(process)[rank : rank + 1]:
                 each.kill()
             process.wait(timeout=120)
             left = alive()
-        runs.run('two', name, '--resume', processes=2)
-        held += runs.same(name, 'pair') and not left
+        runs.run(config, name, '--resume', processes=2)
+        held += runs.same(name, f'pair_{config}') and not left
     return held, count, 'the launcher ends, no process is left, the next start ends alike'
 
 
 def signals(runs: Runs, count: int, rng: random.Random) -> tuple[int, int, str]:
     """SIGTERM and SIGUSR1 to the process, to the launcher, to one process of two."""
-    for config, name, processes in (('one', 'whole', 1), ('two', 'pair', 2)):
+    for config, name, processes in (('one', 'whole_one', 1), ('two', 'pair_two', 2)):
         if not (runs.folder / name / 'epoch_4.pth').exists():
             runs.run(config, name, processes=processes)
     held, trials, late = 0, 0, 0
@@ -230,7 +247,7 @@ def signals(runs: Runs, count: int, rng: random.Random) -> tuple[int, int, str]:
         for number in (signal.SIGTERM, signal.SIGUSR1):
             trials += 1
             processes = 1 if target == 'process' else 2
-            config, whole = ('one', 'whole') if processes == 1 else ('two', 'pair')
+            config, whole = ('one', 'whole_one') if processes == 1 else ('two', 'pair_two')
             name = f'{target}_{number.name}'.replace(' ', '_')
             process = runs.start(config, name, '--resume', processes=processes, STEP_SECONDS='0.2')
             runs.wait_for_step(name, 7, process)

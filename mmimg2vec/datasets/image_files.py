@@ -213,11 +213,10 @@ def _no_images(root: Path, left_out: Counter[str], config_key: str) -> str:
 
 
 class UnreadableList:
-    """Names each unreadable image once: in the log, and as soon as there is one in a file of JSON lines, which the
-    processes share.
+    """Names each unreadable image once: in the log, and as soon as there is one in a file of JSON lines.
 
-    A line of the file is ``{"image": ..., "reason": ...}``; names that are no UTF-8 are written with the escapes that
-    Python's file functions take back.
+    The processes of a run share the file. A line of it is ``{"image": ..., "reason": ...}``; names that are no UTF-8
+    are written with the escapes that Python's file functions take back.
     """
 
     def __init__(self) -> None:

@@ -44,10 +44,12 @@ class JsonLines:
                     return
                 file.seek(max(end - 1, 0))
                 is_cut = file.read(1) not in (b'', b'\n')
-                if file.write(b'\n' * is_cut + line) != len(line) + is_cut:
-                    raise OSError('the disk is full')
+                is_whole = file.write(b'\n' * is_cut + line) == len(line) + is_cut
+                problem = '' if is_whole else 'the disk is full'
         except OSError as error:
-            print_log(f'{self.path} cannot be written ({error}); it lacks: {record}', 'current', logging.WARNING)
+            problem = str(error)
+        if problem:
+            print_log(f'{self.path} cannot be written ({problem}); it lacks: {record}', 'current', logging.WARNING)
 
     def _is_known(self, file: Any, end: int, record: dict[str, Any]) -> bool:
         if self.key is None:

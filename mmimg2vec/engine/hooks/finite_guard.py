@@ -148,8 +148,8 @@ class FiniteGuardHook(Hook):
             f'{self.in_a_row} updates in a row, up to step {runner.iter}, were left out because loss or gradients are '
             f'not finite: look at the images in {self.filename}, or start a new run with a lower '
             'optim_wrapper.optimizer.lr, from an earlier checkpoint by --cfg-options load_from=CHECKPOINT. The '
-            f'checkpoints in {runner.work_dir} are from before; the step again: python tools/train.py CONFIG --reproduce '
-            f'{osp.join(runner.work_dir, name)}'
+            f'checkpoints in {runner.work_dir} are from before; the step again: python tools/train.py CONFIG '
+            f'--reproduce {osp.join(runner.work_dir, name)}'
         )
 
 

@@ -269,9 +269,9 @@ def _check_finite(state: Mapping[str, Any], runner: Runner) -> None:
     broken = first_nonfinite(state)
     if broken is not None:
         raise UserError(
-            f'step {runner.iter}: {broken} is not finite, and such weights are never saved, not for --reproduce either, '
-            f'as any batch fails on them. The checkpoints in {runner.work_dir} are from before: --resume makes the same '
-            'steps again; for others start a new run with a lower optim_wrapper.optimizer.lr, from one of them by '
+            f'step {runner.iter}: {broken} is not finite. Such weights are never saved, nor for --reproduce, as any '
+            f'batch fails on them. The checkpoints in {runner.work_dir} are from before: --resume makes the same steps '
+            'again; for others start a new run with a lower optim_wrapper.optimizer.lr, from one of them by '
             '--cfg-options load_from=CHECKPOINT and another --work-dir'
         )
 
