@@ -43,7 +43,7 @@ experiment: ## the demo over several seeds; resumable (options: ARGS="CHAIN --se
 	@$(READY) demo
 	@$(RUN) tools/experiment.py $(ARGS)
 
-benchmark: ## time a training step against mmpretrain's MAE (options: ARGS="...")
+benchmark: ## time training steps in turns, MAE as mmpretrain ships it among them (options: ARGS="mae img2vec --memory")
 	@$(READY) demo
 	@$(RUN) .dev_scripts/benchmark.py $(ARGS)
 

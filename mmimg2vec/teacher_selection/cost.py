@@ -15,9 +15,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 @torch.no_grad()
 def count_macs(network: Callable[[Tensor], object], image: Tensor) -> float | None:
-    """Multiply-adds of a network for what it is given, convolutions and matrix products counted.
+    """Multiply-adds of a network for what it is given; see :func:`macs_of`."""
+    return macs_of(lambda: network(image))
 
-    None where the counter does not know what the network does.
+
+def macs_of(call: Callable[[], object]) -> float | None:
+    """Multiply-adds of a call, convolutions and matrix products counted, those of a backward pass too.
+
+    None where the counter does not know what the call does.
     """
     counter = FlopCounterMode(display=False)
     # Fused attention is unknown to the counter of older torch; the plain form has the same products.
@@ -27,7 +32,7 @@ def count_macs(network: Callable[[Tensor], object], image: Tensor) -> float | No
     backends.enable_mem_efficient_sdp(False)
     try:
         with counter:
-            network(image)
+            call()
     except (NotImplementedError, AttributeError, TypeError, AssertionError):
         return None
     finally:
