@@ -1,21 +1,57 @@
-"""Which target: pixels (MAE) or the features of a teacher (Img2Vec)? The same student, images, steps and optimizer.
+"""Which target: pixels (MAE) or the features of a teacher (Img2Vec)? And what do its savings cost in quality?
 
-The features are compared frozen, beside those of a student with random weights.
-``make experiment ARGS="configs/chains/targets_shapes.py"`` runs it over several seeds.
+The same student and images, 336 updates each, frozen features compared, beside those of a student with random weights.
+``make experiment ARGS="configs/chains/targets_shapes.py"`` runs it over several seeds. Time to quality is updates by
+step time, which ``make benchmark`` measures interleaved.
 """
 
 _base_ = ['../_base_/shapes_chain.py']
 
-title = 'Pixels or features: what should a masked autoencoder predict?'
+title = 'Pixels or features: what should a masked autoencoder predict, and from how many images?'
 introduction = """
-The same small vision transformer is pre-trained without labels two times: it predicts masked *pixels* (MAE), or the
-*features* that a small self-supervised ResNet, the teacher, has of the masked parts (Img2Vec). Then its frozen features
-are asked how well they tell ten classes apart; beside them those of the same transformer with random weights.
+The same small vision transformer is pre-trained without labels: it predicts masked *pixels* (MAE), or the *features*
+that a small self-supervised ResNet, the teacher, has of the masked parts (Img2Vec), from one, two or four masks per
+image, with a light decoder and a slow one. All have 336 updates. Then its frozen features are asked how well they tell
+ten classes apart; beside them those of the same transformer with random weights.
 """
 work_dir = 'work_dirs/targets'
 
 _probe = 'tools/probe.py configs/demo/vit-tiny-p8_1xb256-knn_shapes.py'
-_mae = 'configs/demo/mae_vit-tiny-p8_1xb128-coslr-8e_shapes.py'
+
+
+def _masks(images, masks, epochs):
+    """Options for fewer images per update and K masks of each: 42 updates of warm-up and 336 in all, as the demo."""
+    return {
+        'train_dataloader.batch_size': images,
+        'train_dataloader.dataset.dataset.pipeline.3.masks_per_image': masks,
+        # The learning rate stays that of 128 views per update.
+        'auto_scale_lr.base_batch_size': images,
+        'train_cfg.max_epochs': epochs,
+        'param_scheduler.0.end': epochs / 8,
+        'param_scheduler.1.begin': epochs / 8,
+        'param_scheduler.1.end': epochs,
+    }
+
+
+# The loss of the reference (configs/_base_/models/img2vec_vit-base-p16.py); the demo's is the cosine at all patches.
+_reference_loss = {
+    'model.head.loss.type': 'mmimg2vec.SmoothL1FeatureLoss',
+    'model.target_generator.normalization': 'layer',
+}
+# Name, title, options of the demo's pre-training.
+_img2vec = [
+    ('img2vec', '128 images x 1 mask (the demo)', {}),
+    ('img2vec-64x2', '64 images x 2 masks', _masks(64, 2, 4)),
+    ('img2vec-32x4', '32 images x 4 masks', _masks(32, 4, 2)),
+    ('img2vec-32x1', '32 images x 1 mask, a quarter of the views', _masks(32, 1, 2)),
+    (
+        'img2vec-half',
+        "the reference's loss at half of the masked patches",
+        {**_reference_loss, 'model.head.share': 0.5},
+    ),
+    ('img2vec-slow', 'the same at all masked patches, 8 decoder blocks', {**_reference_loss, 'model.neck.depth': 8}),
+]
+_probed = [('mae', 'MAE'), *((name, f'Img2Vec, {title}') for name, title, _ in _img2vec)]
 
 stages = [
     _base_.images,
@@ -25,21 +61,22 @@ stages = [
         config='configs/demo/simclr_resnet-tiny_1xb128-coslr-8e_shapes.py',
         needs=['images'],
     ),
-    dict(name='mae', title='Pre-training: MAE', config=_mae, needs=['images']),
     dict(
-        name='img2vec',
-        title='Pre-training: Img2Vec',
-        config='configs/demo/img2vec_vit-tiny-p8_1xb128-coslr-8e_shapes.py',
-        env=dict(IMG2VEC_TEACHER='{teacher}/backbone.pth'),
-    ),
-    # The teacher's minutes, spent on more epochs of MAE instead.
-    dict(
-        name='mae-long',
-        title='Pre-training: MAE, for the minutes of the teacher too',
-        config=_mae,
-        options={'train_cfg.max_epochs': 12, 'param_scheduler.1.end': 12},
+        name='mae',
+        title='Pre-training: MAE',
+        config='configs/demo/mae_vit-tiny-p8_1xb128-coslr-8e_shapes.py',
         needs=['images'],
     ),
+    *[
+        dict(
+            name=name,
+            title=f'Pre-training: Img2Vec, {title}',
+            config='configs/demo/img2vec_vit-tiny-p8_1xb128-coslr-8e_shapes.py',
+            options=options,
+            env=dict(IMG2VEC_TEACHER='{teacher}/backbone.pth'),
+        )
+        for name, title, options in _img2vec
+    ],
     *[
         dict(
             name=f'probe-{name}',
@@ -47,7 +84,7 @@ stages = [
             command=f'{_probe} --work-dir {{probe-{name}}}',
             env=dict(IMG2VEC_BACKBONE=f'{{{name}}}/backbone.pth'),
         )
-        for name, title in (('mae', 'MAE'), ('mae-long', 'MAE for longer'), ('img2vec', 'Img2Vec'))
+        for name, title in _probed
     ],
     dict(
         name='probe-teacher',
@@ -64,7 +101,11 @@ stages = [
 ]
 differences = [
     ('probe-img2vec', 'probe-mae'),
-    ('probe-img2vec', 'probe-mae-long'),
     ('probe-img2vec', 'probe-teacher'),
-    *[(f'probe-{name}', 'probe-random') for name in ('mae', 'mae-long', 'img2vec')],
+    ('probe-img2vec', 'probe-random'),
+    ('probe-mae', 'probe-random'),
+    *[(f'probe-{name}', 'probe-img2vec') for name in ('img2vec-64x2', 'img2vec-32x4', 'img2vec-32x1', 'img2vec-half')],
+    ('probe-img2vec-32x4', 'probe-img2vec-32x1'),
+    ('probe-img2vec-32x1', 'probe-mae'),
+    ('probe-img2vec-half', 'probe-img2vec-slow'),
 ]
