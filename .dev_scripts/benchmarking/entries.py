@@ -62,6 +62,7 @@ class Entry:
         options: Dotted key -> value, merged into the config.
         side: Side of the images in pixels; None leaves the config's.
         views: Masked views per step: images times masks per image; None takes the setting's.
+        masks: Masks per image; None leaves the config's.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Entry:
     options: Mapping[str, Any] = field(default_factory=dict)
     side: int | None = None
     views: int | None = None
+    masks: int | None = None
 
     @classmethod
     def parse(cls, words: Sequence[str]) -> Entry:
@@ -145,6 +147,9 @@ def walk(node: Any) -> Iterator[dict]:
 def _use_images(loader: ConfigDict, entry: Entry, setting: Setting) -> None:
     holder = loader if 'pipeline' in loader.dataset else loader.dataset
     pipeline = holder.dataset.pipeline
+    for node in pipeline:
+        if entry.masks is not None and node.type.endswith('TokenMask'):
+            node.masks_per_image = entry.masks
     masks = max(node.get('masks_per_image', 1) for node in pipeline)
     views = entry.views or setting.views
     if views % masks:
@@ -193,32 +198,23 @@ def _set_precision(cfg: Config, precision: str) -> None:
         cfg.model.target_generator.dtype = precision
 
 
-def _row(name: str, config: str, **options: Any) -> tuple[str, Entry]:
-    return name, Entry(name, config, options)
-
-
 _FUSED = {'optim_wrapper.optimizer.fused': True}
 _NOT_FUSED = {'optim_wrapper.optimizer.fused': False}
-
-
-def _masks(count: int, transform: int = 3) -> dict[str, int]:
-    return {f'train_dataloader.dataset.dataset.pipeline.{transform}.masks_per_image': count}
-
-
 # Rows that have a name of their own on the command line.
-ROWS = dict(
-    [
-        _row('mae', 'mae'),
-        _row('mae-fused', 'mae', **_FUSED),
-        _row('eva', 'eva'),
-        _row('milan', 'milan'),
-        _row('img2vec', 'img2vec'),
-        _row('img2vec-not-fused', 'img2vec', **_NOT_FUSED),
-        _row('img2vec-k2', 'img2vec', **_masks(2)),
-        _row('img2vec-k4', 'img2vec', **_masks(4)),
-        _row('img2vec-k4-not-fused', 'img2vec', **_masks(4), **_NOT_FUSED),
-        _row('cae_v2', 'cae_v2'),
-        _row('cae_v2-k4', 'cae_v2', **_masks(4, transform=4)),
-        _row('mff', 'mff'),
-    ]
-)
+ROWS = {
+    entry.name: entry
+    for entry in (
+        Entry('mae', 'mae'),
+        Entry('mae-fused', 'mae', _FUSED),
+        Entry('eva', 'eva'),
+        Entry('milan', 'milan'),
+        Entry('img2vec', 'img2vec'),
+        Entry('img2vec-not-fused', 'img2vec', _NOT_FUSED),
+        Entry('img2vec-k2', 'img2vec', masks=2),
+        Entry('img2vec-k4', 'img2vec', masks=4),
+        Entry('img2vec-k4-not-fused', 'img2vec', _NOT_FUSED, masks=4),
+        Entry('cae_v2', 'cae_v2'),
+        Entry('cae_v2-k4', 'cae_v2', masks=4),
+        Entry('mff', 'mff'),
+    )
+}

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from benchmarking.clock import Timeline
 from benchmarking.entries import Entry, Setting, read
+from mmimg2vec.utils.distributed import unwrapped
 
 
 class SteppedLoop(EpochBasedTrainLoop):
@@ -150,7 +151,7 @@ def _watch(runner: Runner, timeline: Timeline) -> None:
 
     The backward pass goes through head, neck and encoder: each begins when the gradient of what it gave is there.
     """
-    model = runner.model
+    model = unwrapped(runner.model)
 
     def enter(part: str) -> Callable[..., None]:
         return lambda *_: timeline.enter(part)

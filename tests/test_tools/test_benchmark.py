@@ -1,6 +1,7 @@
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import benchmark
@@ -45,7 +46,7 @@ def tiny(name, config='img2vec', options=IMG2VEC):
 
 @pytest.fixture(scope='module')
 def tables():
-    rows = [tiny('mae', 'mae', MAE), tiny('one'), tiny('the same')]
+    rows = [tiny('mae', 'mae', MAE), tiny('one'), tiny('the same'), replace(tiny('two masks'), masks=2)]
     return measure(rows, SETTING, rounds=7, end_to_end=1)
 
 
@@ -62,14 +63,14 @@ def mae_macs(visible, patches):
 
 
 def test_multiply_adds_are_those_of_the_formula(tables):
-    mae, one, same = tables['step'].rows
+    mae, one, same, two = tables['step'].rows
     assert mae.macs / mae.views == pytest.approx(mae_macs(visible=4, patches=16), rel=0.01)
-    assert one.macs == same.macs > 0
+    assert one.macs == same.macs > two.macs > one.macs / 2  # the teacher sees half the images
     assert [row.macs for row in tables['end_to_end'].rows] == [row.macs for row in tables['step'].rows]
 
 
 def test_a_config_beside_itself_has_a_ratio_near_one(tables):
-    _, one, same = tables['step'].rows
+    _, one, same, _ = tables['step'].rows
     low, middle, high = same.ratio(one)
     assert low <= middle <= high
     assert 0.6 < middle < 1.6  # other work on the machine, steps of milliseconds
@@ -78,7 +79,7 @@ def test_a_config_beside_itself_has_a_ratio_near_one(tables):
 def test_parts_are_found_and_add_up_to_the_step(tables):
     for title, table in tables.items():
         for row in table.rows:
-            assert (row.images, row.views) == (4, 4)
+            assert (row.images, row.views) == (2 if row.name == 'two masks' else 4, 4)
             for parts, seconds in zip(row.parts, row.seconds, strict=True):
                 assert list(parts) == list(PARTS)
                 assert sum(parts.values()) == pytest.approx(seconds)
@@ -150,8 +151,8 @@ def test_mae_is_as_mmpretrain_ships_it(tmp_path):
 @pytest.mark.parametrize('name', ROWS)
 def test_every_row_downloads_nothing_and_has_its_views(name, tmp_path):
     cfg = read(ROWS[name], Setting(8, 'float32', 'images'), tmp_path)
-    masks = int(name[name.index('-k') + 2]) if '-k' in name else 1
-    assert cfg.train_dataloader.batch_size * masks == 8
+    assert cfg.train_dataloader.batch_size * (ROWS[name].masks or 1) == 8
+    assert ('masks_per_image=4' in cfg.pretty_text) == name.endswith(('-k4', '-k4-not-fused'))
     text = str(cfg.model)
     assert 'http' not in text and 'Pretrained' not in text
     assert cfg.optim_wrapper.get('dtype', 'float32') == 'float32'
