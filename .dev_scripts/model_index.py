@@ -26,6 +26,7 @@ TASKS = {
     'mask-rcnn': 'Object Detection',
     'cascade-mask-rcnn': 'Object Detection',
     'upernet': 'Semantic Segmentation',
+    'fcn': 'Semantic Segmentation',
 }
 
 

@@ -168,7 +168,7 @@ WORDS: dict[str, Callable[[ConfigDict], bool]] = {
     'maeinit': lambda cfg: _starts_from(cfg, '/mae/'),
     'dinov2init': lambda cfg: _starts_from(cfg, '/dinov2/'),
     'attentive': lambda cfg: _has_type(get(cfg, 'model.neck'), 'AttentivePooling'),
-    'linear': lambda cfg: _is_frozen(cfg, 'ImageClassifier'),
+    'linear': lambda cfg: _is_frozen(cfg, 'ImageClassifier') or _has_type(get(cfg, 'model.neck'), 'FeatureNorm'),
     'frozen': lambda cfg: _is_frozen(cfg, 'EncoderDecoder'),
     'lsj': lambda cfg: any(tuple(step.get('ratio_range', ())) == (0.1, 2.0) for step in _pipeline(cfg)),
     'ms': lambda cfg: _has_type(_pipeline(cfg), 'RandomChoiceResize'),
@@ -205,7 +205,8 @@ def _model(cfg: ConfigDict, name: ConfigName) -> dict[str, tuple[Any, Any]]:
     if name.downstream:
         # A probe that is more than a linear layer has a backbone that cannot be trained; CAE v2's has a bias of its
         # own.
-        own = 'FrozenVisionTransformer' if 'attentive' in name.words else None
+        probe = 'attentive' in name.words or (name.head == 'fcn' and 'linear' in name.words)
+        own = 'FrozenVisionTransformer' if probe else None
         own = 'RelativePositionVisionTransformer' if name.method == 'cae-v2' else own
         wanted = own or BACKBONES[name.kind]
         facts['model.backbone.type'] = (stripped(backbone.get('type')), wanted)

@@ -23,6 +23,7 @@ configs = dict(
     linear=f'{_classify}_8xb2048-linear-coslr-90e_in1k.py',
     finetune=f'{_classify}_8xb128-coslr-100e_in1k.py',
     detect=f'{_benchmarks}/detection/mask-rcnn_vitdet-base-p16-sfp_8xb2-ms-1x_coco.py',
+    segment_linear=f'{_benchmarks}/segmentation/fcn_vit-base-p16_8xb2-amp-linear-40k_ade20k-512x512.py',
     segment=f'{_benchmarks}/segmentation/upernet_vit-base-p16_8xb2-amp-160k_ade20k-512x512.py',
 )
 
@@ -45,6 +46,12 @@ stages = [
         name='linear',
         title='Classification, linear layer on the frozen backbone',
         config=configs['linear'],
+        env=_from_pretrained,
+    ),
+    dict(
+        name='segment-linear',
+        title='Segmentation, linear layer on the frozen backbone',
+        config=configs['segment_linear'],
         env=_from_pretrained,
     ),
     dict(name='finetune', title='Classification, fine-tuned', config=configs['finetune'], env=_from_pretrained),

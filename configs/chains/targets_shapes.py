@@ -12,11 +12,13 @@ introduction = """
 The same small vision transformer is pre-trained without labels: it predicts masked *pixels* (MAE), or the *features*
 that a small self-supervised ResNet, the teacher, has of the masked parts (Img2Vec), from one, two or four masks per
 image, with a light decoder and a slow one. All have 336 updates. Then its frozen features are asked how well they tell
-ten classes apart; beside them those of the same transformer with random weights.
+ten classes apart, and those of MAE and of the demo's Img2Vec how well a linear layer tells from one token what is in
+its place (mIoU); beside them those of the same transformer with random weights.
 """
 work_dir = 'work_dirs/targets'
 
 _probe = 'tools/probe.py configs/demo/vit-tiny-p8_1xb256-knn_shapes.py'
+_segment = 'configs/demo/fcn_vit-tiny-p8_1xb16-linear-coslr-4e_shapes-96x96.py'
 
 
 def _masks(images, masks, epochs):
@@ -86,6 +88,22 @@ stages = [
         )
         for name, title in _probed
     ],
+    *[
+        dict(
+            name=f'segment-{name}',
+            title=f'Linear segmentation, {title}',
+            config=_segment,
+            env=dict(IMG2VEC_BACKBONE=f'{{{name}}}/backbone.pth'),
+        )
+        for name, title in (('mae', 'MAE'), ('img2vec', 'Img2Vec'))
+    ],
+    dict(
+        name='segment-random',
+        title='Linear segmentation, random weights',
+        config=_segment,
+        options={'model.backbone.init_cfg': None},
+        needs=['images'],
+    ),
     dict(
         name='probe-teacher',
         title='Frozen features, the teacher',
@@ -108,4 +126,6 @@ differences = [
     ('probe-img2vec-32x4', 'probe-img2vec-32x1'),
     ('probe-img2vec-32x1', 'probe-mae'),
     ('probe-img2vec-half', 'probe-img2vec-slow'),
+    ('segment-img2vec', 'segment-mae'),
+    *[(f'segment-{name}', 'segment-random') for name in ('mae', 'img2vec')],
 ]

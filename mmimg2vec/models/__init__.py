@@ -13,6 +13,7 @@ from mmimg2vec.models.losses import CosineFeatureLoss, MSEFeatureLoss, SmoothL1F
 from mmimg2vec.models.necks import (
     AttentivePooling,
     CrossAttentionDecoder,
+    FeatureNorm,
     LatentRegressor,
     MultiLevelFusion,
     SelfAttentionDecoder,
@@ -41,6 +42,7 @@ __all__ = [
     'CosineFeatureLoss',
     'CrossAttentionDecoder',
     'FeatureHead',
+    'FeatureNorm',
     'FrozenVisionTransformer',
     'Img2Vec',
     'LatentRegressor',

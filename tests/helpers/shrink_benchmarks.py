@@ -140,7 +140,8 @@ def _shrink_model(model: dict, filename: str, tiny: TinyBenchmark) -> None:
             elif node.get(key) in full:
                 node[key] = WIDTH
         if 'channels' in node:
-            node['channels'] = CHANNELS
+            # A head without convolutions of its own is as wide as the backbone.
+            node['channels'] = CHANNELS if node.get('num_convs', 1) else WIDTH
     if 'rpn_head' in model:
         _shrink_detector(model)
     if 'slide' in str(model.get('test_cfg')):

@@ -57,7 +57,7 @@ WITHOUT = {
     'FrozenVisionTransformer': set(),
 }
 pytestmark = pytest.mark.usefixtures('quick_start')
-METRICS = {None: 'accuracy/top1', 'upernet': 'mIoU'}
+METRICS = {None: 'accuracy/top1', 'upernet': 'mIoU', 'fcn': 'mIoU'}
 
 
 @pytest.fixture(scope='module')
@@ -87,7 +87,7 @@ def record_start(runner):
 @pytest.mark.parametrize('file', TRAINED, ids=lambda file: file.stem)
 def test_one_step(file, tiny, tmp_path):
     name = parse_name(file.stem)
-    pytest.importorskip({None: 'mmpretrain', 'upernet': 'mmseg'}.get(name.head, 'mmdet'))
+    pytest.importorskip({None: 'mmpretrain', 'upernet': 'mmseg', 'fcn': 'mmseg'}.get(name.head, 'mmdet'))
     attentive = 'attentive' in name.words
     # Of two images, the probe's batch norm leaves the signs alone; and SGD's steps of 1e-4 would be lost in rounding.
     images = 6 if attentive else 2

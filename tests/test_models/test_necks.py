@@ -6,6 +6,7 @@ from mmpretrain.models.selfsup.mff import MFFViT
 from mmimg2vec import UserError
 from mmimg2vec.models import (
     CrossAttentionDecoder,
+    FeatureNorm,
     MultiLevelFusion,
     SelfAttentionDecoder,
     SimpleFeaturePyramid,
@@ -156,3 +157,19 @@ def test_attention_reads_by_normalized_keys_without_a_bias():
     read = [(q @ k.mT / 2).softmax(-1) @ v for q, k, v in zip(*heads, strict=True)]
     torch.testing.assert_close(block.attend(query, key, value), block.proj(torch.cat(read, -1)))
     assert block.key.bias is None and block.query.bias is not None and block.value.bias is not None
+
+
+def test_a_feature_norm_takes_the_scale_of_each_map_out():
+    neck = FeatureNorm([4, 2], {'type': 'BN'})
+    maps = (100 * torch.randn(3, 4, 5, 5) + 7, 1e-3 * torch.randn(3, 2, 5, 5))
+    for found, width in zip(neck(maps), (4, 2), strict=True):
+        rows = found.transpose(0, 1).flatten(1)
+        assert rows.shape == (width, 75)
+        torch.testing.assert_close(rows.mean(1), torch.zeros(width), atol=1e-5, rtol=0)
+        # BatchNorm's eps, 1e-5, counts for the variance of 1e-6 of the second map.
+        assert rows.std(1).min() > (0.9 if width == 4 else 0.2)
+    # Afterwards it is a fixed linear map: what the probe has learnt does not depend on the other images of a batch.
+    neck.eval()
+    torch.testing.assert_close(neck(maps)[0][:1], neck((maps[0][:1], maps[1][:1]))[0])
+    with pytest.raises(ValueError):
+        neck(maps[:1])
