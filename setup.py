@@ -108,7 +108,7 @@ setup(
     ],
     python_requires='>=3.10',
     packages=find_packages(include=['mmimg2vec', 'mmimg2vec.*']),
-    package_data={'mmimg2vec': ['py.typed']},
+    package_data={'mmimg2vec': ['py.typed', 'datasets/cutouts/stamps.txt']},
     install_requires=requirements('runtime.txt'),
     extras_require={
         'detection': DETECTION,

@@ -111,7 +111,8 @@ def test_clip_one_step(clip_run):
 
 
 def test_the_words_are_those_of_the_generator():
-    from mmimg2vec.datasets.shapes.vocabulary import CLASSES, COLORS, TEXTURES
+    from mmimg2vec.datasets.scenes.surfaces import COLORS, TEXTURES
+    from mmimg2vec.datasets.shapes import CLASSES
 
     cfg = Config.fromfile(CLIP)
     assert cfg.model.classes == list(CLASSES)

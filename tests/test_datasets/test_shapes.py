@@ -6,31 +6,27 @@ import numpy as np
 import pytest
 from tool_scripts import load_tool
 
-from mmimg2vec.datasets.shapes import (
-    CLASSES,
-    SEGMENTATION_CLASSES,
-    SEGMENTATION_PALETTE,
-    ShapesOptions,
-    contact_sheet,
-    draw_scene,
-    write_shapes,
-)
-from mmimg2vec.datasets.shapes.layouts import VAL_START
-from mmimg2vec.datasets.shapes.silhouettes import draw_parts
-from mmimg2vec.datasets.shapes.textures import texture_field
-from mmimg2vec.datasets.shapes.views import (
+from mmimg2vec.datasets.scenes import contact_sheet
+from mmimg2vec.datasets.scenes.surfaces import COLORS, GROUND_TEXTURES, TEXTURES
+from mmimg2vec.datasets.scenes.textures import texture_field
+from mmimg2vec.datasets.scenes.views import (
     crop_object,
     encode_rle,
     segmentation_map,
     visible_objects,
 )
-from mmimg2vec.datasets.shapes.vocabulary import (
-    COLORS,
-    GROUND_TEXTURES,
-    TEXTURES,
-    TRAITS,
-    draw_word,
+from mmimg2vec.datasets.shapes import (
+    CLASSES,
+    SEGMENTATION_CLASSES,
+    SEGMENTATION_PALETTE,
+    Shapes,
+    ShapesOptions,
+    draw_scene,
+    write_shapes,
 )
+from mmimg2vec.datasets.shapes.silhouettes import draw_parts
+from mmimg2vec.datasets.shapes.vocabulary import TRAITS, draw_word
+from mmimg2vec.datasets.shapes.world import VAL_START
 from mmimg2vec.errors import UserError
 
 OPTIONS = ShapesOptions(scenes=12, val_scenes=4, size=128, crop=32)
@@ -117,8 +113,8 @@ def test_owners_are_the_pixels_that_an_object_changed(monkeypatch):
     """Take away the last object: the picture changes where it is (and in its shadow), its pixels come free."""
     from mmimg2vec.datasets.shapes import scenes
 
-    monkeypatch.setattr(scenes, '_cast_shadow', lambda cover, radius, light: np.ones_like(cover))
-    monkeypatch.setattr(scenes, '_expose', lambda rng, image: image)
+    monkeypatch.setattr(scenes, 'cast_shadow', lambda cover, radius, light: np.ones_like(cover))
+    monkeypatch.setattr(scenes, 'expose', lambda rng, image: image)
     whole, draw, left = draw_scene(1, 2), scenes.paint_object, []
 
     def without_last(*args):
@@ -146,7 +142,7 @@ def test_scale_light_and_ground_vary():
     radii = [item.radius for scene in scenes for item in scene.objects]
     assert max(radii) / min(radii) > 1.7
     assert np.std([scene.image.mean() for scene in scenes]) > 15
-    assert {scene.ground_texture for scene in scenes} == set(GROUND_TEXTURES)
+    assert {scene.ground['ground_texture'] for scene in scenes} == set(GROUND_TEXTURES)
     assert {item.class_index for scene in scenes for item in scene.objects} == set(range(10))
 
 
@@ -266,7 +262,7 @@ def test_captions_say_what_is_there(shapes):
         assert CLASSES[thing.class_index] == item['name'] == Path(file).parent.name
         text = f'{item["texture"]} {item["color"]} {item["name"]} on a'
         assert text in item['caption']
-        assert item['caption'].endswith(f'{scene.ground_texture} ground')
+        assert item['caption'].endswith(f'{scene.ground["ground_texture"]} ground')
     scenes = json.loads((shapes / 'coco/annotations/captions_train.json').read_text())
     assert len(scenes['annotations']) == OPTIONS.scenes
     assert all(item['caption'].startswith(('a ', 'an ')) for item in scenes['annotations'])
@@ -442,7 +438,7 @@ def test_mmseg_reads_the_ade20k_layout(shapes):
 
 
 def test_contact_sheet_is_a_picture_with_all_classes():
-    sheet = contact_sheet(ShapesOptions(size=96, crop=32), columns=4)
+    sheet = contact_sheet(Shapes(ShapesOptions(size=96, crop=32)), columns=4)
     assert sheet.shape[1:] == (1200, 3)
     assert sheet.dtype == np.uint8
     # the row of the last class holds crops up to the right edge

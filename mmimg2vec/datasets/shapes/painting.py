@@ -1,23 +1,19 @@
-"""Colors and surfaces: one textured object on a patch of its own, or a ground. Images here are planar, (3, H, W)."""
+"""One textured object on a patch of its own. Images here are planar, (3, H, W)."""
 
 from __future__ import annotations
 
-import colorsys
 import math
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from mmimg2vec.datasets.scenes.surfaces import COLOR_NAMES, TEXTURES, draw_color, paint_surface
 from mmimg2vec.datasets.shapes.silhouettes import draw_parts
-from mmimg2vec.datasets.shapes.textures import texture_field
 from mmimg2vec.datasets.shapes.vocabulary import (
     ACCENT_SHARE,
-    COLOR_NAMES,
     COLOR_SHARES,
-    COLORS,
     TEXTURE_SHARES,
-    TEXTURES,
     TRAITS,
     draw_word,
 )
@@ -30,57 +26,6 @@ class PaintedObject(NamedTuple):
     cover: np.ndarray  # (N, N) float32 in [0, 1]
     texture: str
     color: str
-
-
-def any_of(rng: np.random.Generator, words: tuple[str, ...]) -> str:
-    """One of the words, all alike."""
-    return words[int(rng.integers(len(words)))]
-
-
-def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    """A number whose logarithm is uniform."""
-    return math.exp(rng.uniform(math.log(low), math.log(high)))
-
-
-def draw_color(rng: np.random.Generator, name: str) -> np.ndarray:
-    """A color near the named one: float32 (3, 1, 1), BGR in [0, 1]."""
-    degrees, saturation, value = COLORS[name]
-    hue = (degrees + rng.normal(0, 7)) / 360 % 1.0
-    saturation = min(max(saturation + rng.normal(0, 0.08), 0.0), 1.0)
-    value = min(max(value + rng.normal(0, 0.08), 0.2), 1.0)
-    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
-    return np.array([blue, green, red], dtype=np.float32)[:, None, None]
-
-
-def draw_partner(rng: np.random.Generator, first: np.ndarray) -> np.ndarray:
-    """The second color of a texture: a darker or lighter shade or another color, at a random contrast."""
-    other = draw_color(rng, any_of(rng, COLOR_NAMES))
-    darker, lighter = first * rng.uniform(0.3, 0.6), 1 - (1 - first) * 0.35
-    shade = darker if rng.random() < 0.5 else lighter
-    second = other if rng.random() < 0.35 else shade
-    return first + rng.uniform(0.6, 1.0) * (second - first)
-
-
-def paint_surface(
-    rng: np.random.Generator,
-    texture: str,
-    first: np.ndarray,
-    x: np.ndarray,
-    y: np.ndarray,
-    period: float,
-) -> np.ndarray:
-    """A texture in two colors, float32 (3, H, W).
-
-    Args:
-        rng: Source of the second color and of noise.
-        texture: One of ``TEXTURES``.
-        first: Color (3, 1, 1).
-        x: Horizontal pixels in the surface's own frame, (H, W).
-        y: Vertical ones.
-        period: Size of the texture's elements in pixels.
-    """
-    second = draw_partner(rng, first)
-    return first + texture_field(texture, x / period, y / period, rng, period) * (second - first)
 
 
 def _fill(side: int, points: np.ndarray) -> np.ndarray:

@@ -45,40 +45,6 @@ SEGMENTATION_PALETTE = (
     (70, 240, 240),
 )
 
-TEXTURES = (
-    'bricked',
-    'checked',
-    'dotted',
-    'grainy',
-    'hatched',
-    'plain',
-    'ringed',
-    'scaly',
-    'striped',
-    'veined',
-    'wavy',
-)
-
-#: Textures of grounds, which are stuff rather than things: less varied than those of objects.
-GROUND_TEXTURES = ('dotted', 'grainy', 'plain', 'striped', 'wavy')
-
-#: Color name to the center of its (hue in degrees, saturation, value).
-COLORS = {
-    'red': (2, 0.80, 0.78),
-    'orange': (26, 0.85, 0.92),
-    'yellow': (52, 0.80, 0.95),
-    'green': (115, 0.62, 0.62),
-    'turquoise': (176, 0.62, 0.75),
-    'blue': (218, 0.72, 0.78),
-    'purple': (276, 0.58, 0.68),
-    'pink': (328, 0.50, 0.93),
-    'brown': (24, 0.60, 0.48),
-    'grey': (210, 0.08, 0.60),
-}
-
-
-COLOR_NAMES = tuple(COLORS)
-
 
 class Traits(NamedTuple):
     """What is typical of a class; of two words the more frequent one comes first."""
@@ -123,8 +89,3 @@ def draw_word(
             return word
         chance -= share
     return other
-
-
-def with_article(phrase: str) -> str:
-    """``'a'`` or ``'an'`` and the phrase."""
-    return f'{"an" if phrase[0] in "aeiou" else "a"} {phrase}'

@@ -5,10 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from mmimg2vec.datasets.shapes.layouts import VAL_START, ShapesOptions
-from mmimg2vec.datasets.shapes.scenes import Scene, draw_scene
-from mmimg2vec.datasets.shapes.views import crop_object, visible_objects
-from mmimg2vec.datasets.shapes.vocabulary import CLASSES, SEGMENTATION_PALETTE
+from mmimg2vec.datasets.scenes.layouts import World
+from mmimg2vec.datasets.scenes.scene import Scene
+from mmimg2vec.datasets.scenes.views import crop_object, visible_objects
 
 _WIDTH = 1200  # pixels of the sheet
 _LABEL = 92  # pixels of the column with class names
@@ -20,14 +19,14 @@ def _write(canvas: np.ndarray, text: str, left: int, base: int, scale: float = 0
     cv2.putText(canvas, text, (left, base), cv2.FONT_HERSHEY_SIMPLEX, scale, _INK, 1, cv2.LINE_AA)
 
 
-def draw_overlay(scene: Scene, zoom: int = 1) -> np.ndarray:
+def draw_overlay(world: World, scene: Scene, zoom: int = 1) -> np.ndarray:
     """The scene with tinted visible masks, their outlines, boxes and class names; fragments are white."""
     size = scene.image.shape[0] * zoom
     picture = cv2.resize(scene.image, (size, size), interpolation=cv2.INTER_CUBIC)
     labels = []
     for index, visible in visible_objects(scene).items():
-        name = CLASSES[scene.objects[index].class_index]
-        color = SEGMENTATION_PALETTE[1 + scene.objects[index].class_index][::-1]
+        name = world.classes[scene.objects[index].class_index]
+        color = world.palette[1 + scene.objects[index].class_index][::-1]
         color = (255, 255, 255) if visible.fragment else color
         mask = cv2.resize(visible.mask.astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST)
         tinted = picture[mask > 0] * 0.5 + np.array(color) * 0.5
@@ -45,44 +44,45 @@ def draw_overlay(scene: Scene, zoom: int = 1) -> np.ndarray:
     return picture
 
 
-def _collect_crops(options: ShapesOptions, wanted: int) -> dict[str, list[np.ndarray]]:
+def _collect_crops(world: World, wanted: int) -> dict[str, list[np.ndarray]]:
     """The first ``wanted`` crops of every class."""
-    found: dict[str, list[np.ndarray]] = {name: [] for name in CLASSES}
+    options = world.options
+    found: dict[str, list[np.ndarray]] = {name: [] for name in world.classes}
     for index in range(60 * wanted):
         if all(len(crops) == wanted for crops in found.values()):
             break
-        scene = draw_scene(options.seed, index, options.size)
+        scene = world.draw('train', index)
         for k, visible in visible_objects(scene).items():
-            crops = found[CLASSES[scene.objects[k].class_index]]
+            crops = found[world.classes[scene.objects[k].class_index]]
             if len(crops) < wanted and visible.share >= options.min_visible:
                 crops.append(crop_object(scene, k, visible.box, options.context, options.crop))
     return found
 
 
-def contact_sheet(options: ShapesOptions, columns: int = 5) -> np.ndarray:
+def contact_sheet(world: World, columns: int = 5) -> np.ndarray:
     """Draw the sheet.
 
     Args:
-        options: The data to show; the numbers of scenes do not matter.
+        world: The data to show; the numbers of scenes do not matter.
         columns: Scenes in a row.
 
     Returns:
         uint8 (H, 1200, 3), BGR.
     """
-    options.check()
+    options = world.options
     side = (_WIDTH - _GAP * (columns + 1)) // columns
     zoom = max(1, round(side / options.size))
     tile = 64
     per_class = (_WIDTH - _LABEL - _GAP) // (tile + _GAP)
     head = 26
-    height = 3 * head + 2 * (side + _GAP) + len(CLASSES) * (tile + _GAP) + 2 * _GAP
+    height = 3 * head + 2 * (side + _GAP) + len(world.classes) * (tile + _GAP) + 2 * _GAP
     sheet = np.full((height, _WIDTH, 3), _PAPER, np.uint8)
 
     top = head
-    _write(sheet, f'Shapes, seed {options.seed}: scenes of {options.size} px', _GAP, top - 8)
-    scenes = [draw_scene(options.seed, VAL_START + k, options.size) for k in range(columns)]
+    _write(sheet, f'{world.name}, seed {options.seed}: scenes of {options.size} px', _GAP, top - 8)
+    scenes = [world.draw('val', k) for k in range(columns)]
     for row, pictures in enumerate(
-        ([scene.image for scene in scenes], [draw_overlay(scene, zoom) for scene in scenes])
+        ([scene.image for scene in scenes], [draw_overlay(world, scene, zoom) for scene in scenes])
     ):
         if row:
             _write(sheet, 'the same: visible masks and boxes (white: fragments)', _GAP, top + 17)
@@ -96,7 +96,7 @@ def contact_sheet(options: ShapesOptions, columns: int = 5) -> np.ndarray:
 
     _write(sheet, f'crops by class ({options.crop} px)', _GAP, top + 17)
     top += head
-    for name, crops in _collect_crops(options, per_class).items():
+    for name, crops in _collect_crops(world, per_class).items():
         _write(sheet, name, _GAP, top + tile // 2 + 5)
         for k, crop in enumerate(crops):
             left = _LABEL + k * (tile + _GAP)

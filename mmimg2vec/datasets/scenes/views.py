@@ -7,7 +7,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from mmimg2vec.datasets.shapes.scenes import Scene
+from mmimg2vec.datasets.scenes.scene import Scene
 
 #: An object of which less than this share, or fewer than this many pixels, is seen is a fragment: a crowd region
 #: in COCO (neither right nor wrong to find) and 'other' in ADE20K's layout.
@@ -48,7 +48,7 @@ def encode_rle(mask: np.ndarray) -> dict:
 
 
 def segmentation_map(scene: Scene, seen: dict[int, Visible]) -> np.ndarray:
-    """(H, W) uint8 labels: 0 other (fragments), 1 ground, 2 + i class ``CLASSES[i]``."""
+    """(H, W) uint8 labels: 0 other (fragments), 1 ground, 2 + i class i."""
     labels = np.ones(scene.owners.shape, np.uint8)
     for index, visible in seen.items():
         label = 0 if visible.fragment else 2 + scene.objects[index].class_index
