@@ -129,8 +129,8 @@ def resize_cutout(image: np.ndarray, scale: float) -> np.ndarray:
     premultiplied = np.concatenate([image[..., :3] * alpha, 255 * alpha], axis=2)
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     small = np.clip(cv2.resize(premultiplied, (width, height), interpolation=way), 0, 255)
-    small[..., :3] /= np.maximum(small[..., 3:] / 255, 1e-3)
-    return np.clip(small + 0.5, 0, 255).astype(np.uint8)
+    colors = small[..., :3] / np.maximum(small[..., 3:] / 255, 1e-3)
+    return np.clip(np.concatenate([colors, small[..., 3:]], axis=2) + 0.5, 0, 255).astype(np.uint8)
 
 
 def read_copyright(folder: Path, file: Path | None = None) -> dict[str, str]:
