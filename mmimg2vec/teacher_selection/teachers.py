@@ -7,13 +7,16 @@ import re
 from pathlib import Path
 from typing import Any
 
+from mmimg2vec.checkpoint.packages import PACKAGED, SCHEME
 from mmimg2vec.errors import UserError
+from mmimg2vec.models.teachers.from_checkpoint import named_teacher, timm_teacher
 from mmimg2vec.utils.config import load_config
 from mmimg2vec.utils.paths import shipped_folder
 
 _GENERATOR = 'mmimg2vec.BackboneTargetGenerator'
 _FORMS = (
-    'a config file, one of configs/_base_/teachers, timm:NAME@FILE, transformers:FOLDER, or the backbone.pth of a run'
+    'a config file, one of configs/_base_/teachers, the name of weights in a package, timm:NAME@FILE, '
+    'transformers:FOLDER, or the backbone.pth of a run'
 )
 
 
@@ -42,8 +45,10 @@ def find_teacher(text: str) -> dict[str, Any]:
 
     Args:
         text: A config file with ``target_generator`` or ``model.target_generator``; the name of one in
-            ``configs/_base_/teachers``; ``timm:NAME``; ``transformers:FOLDER``; or the ``backbone.pth`` of a run.
-            ``@FILE`` behind it names other weights, ``@random`` stands for random ones.
+            ``configs/_base_/teachers``; the name of weights that come in a Python package
+            (:data:`~mmimg2vec.checkpoint.packages.PACKAGED`); ``timm:NAME``; ``transformers:FOLDER``; or the
+            ``backbone.pth`` of a run. ``#INDEX`` behind a network of timm or of a package chooses a stage; ``@FILE``
+            behind it names other weights, ``@random`` stands for random ones.
 
     Raises:
         UserError: There is no such teacher, or it has no weights.
@@ -60,7 +65,10 @@ def find_teacher(text: str) -> dict[str, Any]:
         generator: dict[str, Any] = copy.deepcopy(dict(found))
         generator.pop('_delete_', None)
     elif name.startswith('timm:'):
-        generator = _wrap(dict(type='mmimg2vec.TimmTeacher', model_name=name[5:]))
+        generator = _wrap(timm_teacher(name.removeprefix('timm:')))
+    elif name.partition('#')[0] in PACKAGED:
+        generator = _wrap(named_teacher(name)['teacher'])
+        weights = weights or SCHEME + name.partition('#')[0]
     elif name.startswith('transformers:'):
         folder = name[len('transformers:') :]
         generator = _wrap(dict(type='mmimg2vec.TransformersTeacher', folder=folder))
@@ -70,7 +78,7 @@ def find_teacher(text: str) -> dict[str, Any]:
             raise UserError(f'{name} is a run with weights of its own: leave out @{weights}')
         return dict(type=_GENERATOR, teacher=name)
     else:
-        raise UserError(f'no teacher {text!r}: name {_FORMS}; there are {", ".join(shipped) or "none"}')
+        raise UserError(f'no teacher {text!r}: name {_FORMS}; there are {", ".join([*shipped, *PACKAGED])}')
     if weights == 'random':
         generator['random_weights'] = 0
         if isinstance(generator.get('teacher'), dict):

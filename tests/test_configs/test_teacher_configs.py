@@ -11,7 +11,7 @@ from mmimg2vec.registry import MODELS
 
 FOLDER = ROOT / 'configs' / '_base_' / 'teachers'
 FILES = sorted(FOLDER.glob('*.py'))
-WIDTHS = {'resnet50': 2048, 'small': 384, 'base': 768}
+WIDTHS = {'resnet50': 2048, 'small': 384, 'base': 768, 'lite0': 1280}
 
 
 @pytest.mark.parametrize('file', FILES, ids=lambda file: file.stem)
@@ -30,8 +30,8 @@ def test_each_fits_a_student_of_196_tokens(file):
     assert built.teacher is None  # nothing is downloaded
 
 
-def test_they_are_the_nine():
-    assert len(FILES) == 9
+def test_they_are_the_ten():
+    assert len(FILES) == 10
 
 
 def test_a_pre_training_config_takes_one(tmp_path):

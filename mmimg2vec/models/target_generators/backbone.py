@@ -17,7 +17,7 @@ from mmimg2vec.errors import UserError
 from mmimg2vec.models.target_generators.base import NORMALIZATIONS, TargetGenerator, TargetLayout, freeze, normalize
 from mmimg2vec.models.teachers.base import NoStages, Teacher, TeacherSpec, inspect_teacher
 from mmimg2vec.models.teachers.build import build_teacher, check_features, fold_batchnorm
-from mmimg2vec.models.teachers.from_checkpoint import teacher_from_checkpoint
+from mmimg2vec.models.teachers.from_checkpoint import named_teacher
 from mmimg2vec.models.utils import map_to_tokens
 from mmimg2vec.registry import MODELS
 
@@ -42,8 +42,9 @@ class BackboneTargetGenerator(TargetGenerator):
         teacher: Config of the backbone, with its scope: ``type='mmpretrain.ResNet'`` or another of mmpretrain,
             ``'mmimg2vec.TimmTeacher'``, ``'mmimg2vec.TransformersTeacher'``. Its weights come from
             ``init_cfg=dict(type='Pretrained', checkpoint=..., prefix=..., sha256=...)``; the prefix is found when left
-            out, the SHA-256 (its first eight digits or more) verified when given. Or the path of the ``backbone.pth``
-            of an earlier run, whose config then says what the backbone is.
+            out, the SHA-256 (its first eight digits or more) verified when given. Or a text: the path of the
+            ``backbone.pth`` of an earlier run, whose config then says what the backbone is, or the name of weights that
+            come in a Python package, such as ``'efficientnet_lite0'``, or ``'efficientnet_lite0#3'`` for a stage.
         output_stride: Stride that the teacher's map shall have; its last stages are dilated to reach it.
         input_size: Side, or (height, width), to which the teacher's copy of the images is resized (bicubic). None: a
             vision transformer gets the size at which its patches are the student's, other networks the student's
@@ -95,7 +96,7 @@ class BackboneTargetGenerator(TargetGenerator):
     ) -> None:
         super().__init__()
         if isinstance(teacher, str):
-            found = teacher_from_checkpoint(teacher)
+            found = named_teacher(teacher)
             self.teacher_cfg = dict(found['teacher'])
             mean, std = (found.get('mean'), found.get('std')) if mean is None else (mean, std)
         else:

@@ -1,12 +1,49 @@
-"""The backbone of an earlier run as teacher, described by the file that the run left."""
+"""Teachers by a text: the ``backbone.pth`` of an earlier run, or the name of weights that come in a package."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from mmimg2vec.checkpoint.backbone_file import PREFIX, described_backbone
+from mmimg2vec.checkpoint.packages import PACKAGED, SCHEME
 from mmimg2vec.checkpoint.safe_load import safe_load
 from mmimg2vec.errors import UserError
+
+
+def named_teacher(text: str) -> dict[str, Any]:
+    """Describe the teacher that a text stands for.
+
+    Args:
+        text: Name of :data:`~mmimg2vec.checkpoint.packages.PACKAGED`, with ``#INDEX`` behind it for a stage of the
+            network, or what :func:`teacher_from_checkpoint` takes.
+
+    Returns:
+        As :func:`teacher_from_checkpoint`.
+
+    Raises:
+        UserError: The stage is no number, or the file does not tell a backbone.
+    """
+    name = text.partition('#')[0]
+    if name not in PACKAGED:
+        return teacher_from_checkpoint(text)
+    init_cfg = dict(type='Pretrained', checkpoint=SCHEME + name, prefix='')
+    return {'teacher': dict(timm_teacher(text), init_cfg=init_cfg)}
+
+
+def timm_teacher(text: str) -> dict[str, Any]:
+    """``NAME`` or ``NAME#INDEX``, a network of timm and the number of its stage -> config of the teacher.
+
+    Raises:
+        UserError: The stage is no number.
+    """
+    name, _, stage = text.partition('#')
+    teacher: dict[str, Any] = dict(type='mmimg2vec.TimmTeacher', model_name=name)
+    if stage:
+        try:
+            teacher['out_index'] = int(stage)
+        except ValueError:
+            raise UserError(f'{text}: the stage {stage!r} is no number') from None
+    return teacher
 
 
 def teacher_from_checkpoint(path: str) -> dict[str, Any]:

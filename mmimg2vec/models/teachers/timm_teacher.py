@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 from typing import Any
 
@@ -25,16 +26,18 @@ class TimmTeacher(Teacher):
     Args:
         model_name: timm's name, such as ``'vit_small_patch16_224.dino'``; what follows the dot is the release, of which
             only the normalization and the input size are taken.
+        out_index: Number of the stage, or of a transformer's block, whose map is taken, as timm counts them
+            (``features_only``); negative ones count from the last. None: what the network itself ends with.
         **kwargs: Further arguments of ``timm.create_model``.
 
     Raises:
-        UserError: timm is missing, or has no such network.
+        UserError: timm is missing, or has no such network, or that no such stage.
 
     Attributes:
         model_name: As given.
     """
 
-    def __init__(self, model_name: str, **kwargs: Any) -> None:
+    def __init__(self, model_name: str, out_index: int | None = None, **kwargs: Any) -> None:
         super().__init__()
         timm = require('timm', f'The teacher mmimg2vec.TimmTeacher({model_name!r})')
         name, _, release = model_name.partition('.')
@@ -67,6 +70,19 @@ class TimmTeacher(Teacher):
         *_, height, width = trained['input_size']
         self.native_size = (height, width)
         self.known_from = f'timm, {model_name}'
+        self.out_index = out_index
+        if out_index is not None:
+            self._choose_stage(out_index, len(stages or ()))
+
+    def _choose_stage(self, out_index: int, count: int) -> None:
+        if not hasattr(self.network, 'forward_intermediates') or not -count <= out_index < count:
+            raise UserError(
+                f'out_index={out_index}: {self.model_name} has {count} stages, of which this timm gives '
+                f'{"any" if hasattr(self.network, "forward_intermediates") else "the last only"}; choose another'
+            )
+        self.out_index = out_index % count
+        self.num_extra_tokens = 0  # there are none beside a map
+        self.name += f', stage {self.out_index}'
 
     def forward(self, images: Tensor) -> Features:
         """Features of ``(B, 3, H, W)`` images, normalized as the release wants them.
@@ -74,6 +90,9 @@ class TimmTeacher(Teacher):
         Raises:
             UserError: No grid of tokens can be made of the output.
         """
+        if self.out_index is not None:
+            stage = dict(indices=[self.out_index], stop_early=True, intermediates_only=True, output_fmt='NCHW')
+            return from_map(self.network.forward_intermediates(images, **stage)[-1])
         output = self.network.forward_features(images)
         if output.ndim == 4:
             width = self.network.num_features
@@ -102,7 +121,37 @@ class TimmTeacher(Teacher):
         return {name: known[name] for name in names if name in known} if names else super().stages()
 
     def convert_weights(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Weights of a release as this network's, by timm's own rules for its family."""
+        """Weights of a release as this network's, by timm's own rules for its family or by their order.
+
+        Raises:
+            UserError: Their order is not that of the network.
+        """
+        if any(map(_IN_ORDER.match, weights)):
+            return _renamed_in_order(weights, self.network.state_dict(), self.model_name)
         module = sys.modules[type(self.network).__module__]
         convert = getattr(module, 'checkpoint_filter_fn', None)
         return weights if convert is None else convert(weights, self.network)
+
+
+# Names of the stem in files whose tensors stand in the order of timm's network, under names that count otherwise:
+# EfficientNet-PyTorch's and those of a MobileNetV2 that is a plain sequence.
+_IN_ORDER = re.compile(r'(_conv_stem|features\.0\.0)\.weight$')
+_CLASSIFIER = re.compile(r'(_fc|classifier(\.\d+)?)\.(weight|bias)$')
+
+
+def _renamed_in_order(weights: dict[str, Tensor], own: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Give the tensors of a file the names of a network that has the same in the same order.
+
+    Raises:
+        UserError: It has not: another kind or shape of tensor stands somewhere.
+    """
+    classifies = any(map(_CLASSIFIER.match, own))
+    kept = {key: value for key, value in weights.items() if classifies or not _CLASSIFIER.match(key)}
+    pairs = list(zip(kept, own, strict=False))
+    same = len(kept) == len(own) and all(
+        theirs.rpartition('.')[2] == ours.rpartition('.')[2] and kept[theirs].shape == own[ours].shape
+        for theirs, ours in pairs
+    )
+    if not same:
+        raise UserError(f'its tensors are not those of {name} in order: name the network that the file is of')
+    return {ours: kept[theirs] for theirs, ours in pairs}
