@@ -22,7 +22,7 @@ READY = "$(or $(BASE_PYTHON),python3)" .dev_scripts/setup_env.py --stack $(STACK
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv resolve demo demo-quick experiment benchmark test test-slow test-torture test-classic lint format docs clean
+.PHONY: help venv resolve demo demo-quick experiment benchmark gpu-check test test-slow test-torture test-classic lint format docs clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -46,6 +46,10 @@ experiment: ## the demo over several seeds; resumable (options: ARGS="CHAIN --se
 benchmark: ## time training steps in turns, MAE as mmpretrain ships it among them (options: ARGS="mae img2vec --memory")
 	@$(READY) demo
 	@$(RUN) .dev_scripts/benchmark.py $(ARGS)
+
+gpu-check: ## on a GPU: operators, a step of everything, speed, memory, waits; ten minutes (options: ARGS="...")
+	@$(READY) test
+	@$(RUN) .dev_scripts/gpu_check.py $(ARGS)
 
 resolve: ## whether the pinned versions go together, for each Python (asks the package index)
 	@$(READY) test

@@ -204,17 +204,13 @@ _NOT_FUSED = {'optim_wrapper.optimizer.fused': False}
 ROWS = {
     entry.name: entry
     for entry in (
-        Entry('mae', 'mae'),
+        *(Entry(name, name) for name in CONFIGS),
         Entry('mae-fused', 'mae', _FUSED),
-        Entry('eva', 'eva'),
-        Entry('milan', 'milan'),
-        Entry('img2vec', 'img2vec'),
         Entry('img2vec-not-fused', 'img2vec', _NOT_FUSED),
         Entry('img2vec-k2', 'img2vec', masks=2),
         Entry('img2vec-k4', 'img2vec', masks=4),
         Entry('img2vec-k4-not-fused', 'img2vec', _NOT_FUSED, masks=4),
-        Entry('cae_v2', 'cae_v2'),
+        Entry('img2vec-large-k4', 'img2vec-large', masks=4),
         Entry('cae_v2-k4', 'cae_v2', masks=4),
-        Entry('mff', 'mff'),
     )
 }

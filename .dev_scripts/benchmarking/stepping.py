@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.config import Config
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import Tensor, nn
 
@@ -97,7 +98,11 @@ class SteppedLoop(EpochBasedTrainLoop):
 
 
 def with_loops(
-    entries: Sequence[Entry], setting: Setting, folder: Path, use: Callable[[list[SteppedLoop]], None]
+    entries: Sequence[Entry],
+    setting: Setting,
+    folder: Path,
+    use: Callable[[list[SteppedLoop]], None],
+    prepare: Callable[[Config], None] = lambda cfg: None,
 ) -> None:
     """Start a run of each entry, one inside the other, and use their loops while all of them are in training.
 
@@ -106,6 +111,7 @@ def with_loops(
         setting: What they have in common.
         folder: For what the runs write.
         use: Called once, with the loops in the order of the entries.
+        prepare: Called with each config, to change it in place.
 
     Raises:
         UserError: As :func:`~benchmarking.entries.read`.
@@ -119,7 +125,9 @@ def with_loops(
             use(loops)
             return
         entry = entries[len(loops)]
-        runner = Runner.from_cfg(read(entry, setting, folder / f'run{len(loops)}'))
+        cfg = read(entry, setting, folder / f'run{len(loops)}')
+        prepare(cfg)
+        runner = Runner.from_cfg(cfg)
         # In place of the loop that the runner would build of its config.
         runner._train_loop = SteppedLoop(runner, runner.cfg.train_dataloader, entry.name, start)
         runner.train()

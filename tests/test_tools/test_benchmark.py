@@ -182,7 +182,7 @@ def test_entries_of_the_command_line():
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (['nothing'], 'no row nothing: there are mae, mae-fused, '),
+        (['nothing'], 'no row nothing: there are mae, mae-large, '),
         (['mae', 'mae'], 'give each a name of its own'),
         (['mae', '--over', 'eva'], '--over names of these'),
     ],
