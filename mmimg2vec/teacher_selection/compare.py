@@ -88,6 +88,8 @@ def compare(
                     f'{name}: random weights; their diversity does not say how good a teacher they are, only what '
                     'training adds to this architecture'
                 )
+            for reason in row.undefined.values():
+                report(f'{name}: {reason}')
             if row.zero_tokens:
                 report(
                     f'{name}: {row.zero_tokens:.1%} of its tokens are zero throughout and count as unlike all others'

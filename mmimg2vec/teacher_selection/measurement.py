@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from mmimg2vec.errors import UserError
-from mmimg2vec.models.target_generators import BackboneTargetGenerator
+from mmimg2vec.models.target_generators import BackboneTargetGenerator, PixelTargetGenerator
 from mmimg2vec.models.teachers.base import TeacherSpec, inspect_teacher
 from mmimg2vec.models.utils import token_diversity
 from mmimg2vec.registry import MODELS
 from mmimg2vec.teacher_selection.cost import PeakMemory, count_macs
+from mmimg2vec.teacher_selection.measures import Views, augment, measure_sample, mirror_tokens
 from mmimg2vec.teacher_selection.stages import stage_diversity
-from mmimg2vec.teacher_selection.statistics import RunningMean, effective_rank
+from mmimg2vec.teacher_selection.statistics import RunningMean, Thinned, effective_rank
 from mmimg2vec.teacher_selection.table import Row
 
 # Tokens that differ by less than this share of their length are the same.
@@ -36,6 +37,8 @@ class Settings:
             else the teacher's own features.
         batch_size: Images at a time.
         stage_images: That the stages' curves are measured on.
+        sample_images: That the measures are computed on which need tokens of several images at once, spread over all;
+            0 leaves them out.
         device: ``'cpu'``, ``'cuda:0'``, ...
         dtype: Type that the teacher runs in.
     """
@@ -46,6 +49,7 @@ class Settings:
     normalized: bool = False
     batch_size: int = 16
     stage_images: int = 32
+    sample_images: int = 64
     device: str = 'cpu'
     dtype: str = 'float32'
 
@@ -119,6 +123,7 @@ def measure(
     generator.load()
     diversity, rank, zero, speed = RunningMean(), RunningMean(), RunningMean(), _Speed(device)
     kept: list[Tensor] = []
+    sample = Thinned(settings.sample_images)
     reference, distance = None, 0.0
     for images in batches():
         with speed.timing(len(images)):
@@ -132,6 +137,7 @@ def measure(
         distance = max(distance, (tokens - reference).norm(dim=-1).max().item())
         diversity.add(token_diversity(tokens))
         rank.add(effective_rank(tokens))
+        sample.add(images)
         zero.add((tokens == 0).all(dim=-1).double().mean(dim=1))
         if sum(map(len, kept)) < keep:
             kept.append(tokens[: keep - sum(map(len, kept))].float().cpu())
@@ -148,8 +154,10 @@ def measure(
     grid = generator._student_grid(side, side)
     macs = count_macs(generator, torch.zeros(1, 3, side, side, device=device))
     low, high = diversity.interval()
+    values, undefined = measure_sample(look(generator, sample.kept, grid, settings)) if sample.kept else ({}, {})
     row = Row(
         teacher=name,
+        trained=generator.random_weights is None,
         parameters=spec.parameters,
         gmac=None if macs is None else macs / 1e9,
         rows=grid[0],
@@ -163,12 +171,40 @@ def measure(
         memory_mib=peak,
         images=diversity.count,
         zero_tokens=zero.mean,
+        measures=values,
+        undefined=undefined,
         spec=_sentence(spec, grid, generator.resample),
     )
     if settings.stage_images:
         first = (images.to(device) for images in _first(batches(), settings.stage_images))
         row.stages = stage_diversity(generator, first)
     return row, torch.cat(kept) if kept else tokens[:0].float().cpu(), grid
+
+
+def look(
+    generator: BackboneTargetGenerator, images: Sequence[Tensor], grid: tuple[int, int], settings: Settings
+) -> Views:
+    """Tokens and pixels of a sample of images, as they are and under two augmentations.
+
+    Args:
+        generator: Connected, described and loaded.
+        images: Each ``(3, H, W)`` in gray levels.
+        grid: Of the student.
+        settings: How.
+    """
+    views: list[list[Tensor]] = [[], [], []]
+    pixels = PixelTargetGenerator(norm_pix=False)
+    pixels.connect(generator.patch_size, 3, None, None)
+    patches = []
+    for start in range(0, len(images), settings.batch_size):
+        batch = torch.stack(list(images[start : start + settings.batch_size]))
+        patches.append(pixels(batch)['tokens'])
+        for number, (changed, mirrored) in enumerate(
+            [(batch, None), *(augment(batch, 2 * start + view) for view in (0, 1))]
+        ):
+            tokens = generator(changed.to(settings.device))['tokens'].float().cpu()
+            views[number].append(tokens if mirrored is None else mirror_tokens(tokens, mirrored, grid))
+    return Views(*map(torch.cat, views), torch.cat(patches), grid)
 
 
 def _sentence(spec: TeacherSpec, grid: tuple[int, int], resample: str | None) -> str:

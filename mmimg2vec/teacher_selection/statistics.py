@@ -60,3 +60,27 @@ class RunningMean:
             return math.nan, math.nan
         half = float(student_t.ppf(0.975, self.count - 1)) * self.std / math.sqrt(self.count)
         return self.mean - half, self.mean + half
+
+
+class Thinned:
+    """Some of a stream of images, evenly spread over it, in constant memory.
+
+    Args:
+        count: At most so many are kept, and at least half as many where there are enough.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.step = 1
+        self.seen = 0
+        self.kept: list[Tensor] = []
+
+    def add(self, images: Tensor) -> None:
+        """Take up ``(B, ...)``: every ``step``-th is kept, and the step doubles when there are too many."""
+        for image in images:
+            if self.count and self.seen % self.step == 0:
+                if len(self.kept) == self.count:
+                    self.kept, self.step = self.kept[::2], 2 * self.step
+                if self.seen % self.step == 0:
+                    self.kept.append(image.clone())
+            self.seen += 1

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmimg2vec.errors import UserError
+from mmimg2vec.teacher_selection.measures import MEASURES
 
 
 @dataclass
@@ -33,6 +34,9 @@ class Row:
         images: That were measured.
         zero_tokens: Share of tokens that are zero throughout, and so count as unlike all others.
         stages: Name of each stage of a convolutional network -> mean diversity of its map.
+        measures: Key of :data:`~mmimg2vec.teacher_selection.measures.MEASURES` -> value, on a sample of the images.
+        undefined: The same key -> why the measure has no value, in one line.
+        trained: Whether its weights are not random.
         spec: What was worked out of it, in a sentence.
         error: Why nothing was measured, in one line.
     """
@@ -52,10 +56,15 @@ class Row:
     images: int = 0
     zero_tokens: float = 0.0
     stages: dict[str, float] = field(default_factory=dict)
+    measures: dict[str, float] = field(default_factory=dict)
+    undefined: dict[str, str] = field(default_factory=dict)
+    trained: bool = True
     spec: str = ''
     error: str = ''
 
 
+# Measures that have a column of their own in a row.
+_COLUMNS = ('diversity', 'effective_rank')
 _HEAD = (
     'teacher',
     'M parameters',
@@ -81,10 +90,30 @@ def format_table(rows: Sequence[Row]) -> str:
 
     Not by rich: its Markdown has no alignment of columns, and is cut to the width of the terminal.
     """
-    lines = [_HEAD, *(_cells(row) for row in ranked(rows) if row.diversity is not None)]
+    return _aligned([_HEAD, *(_cells(row) for row in ranked(rows) if row.diversity is not None)])
+
+
+def format_measures(rows: Sequence[Row]) -> str:
+    """A Markdown table of the measures, candidates and controls; '' where none was measured."""
+    keys = [key for key in MEASURES if key not in _COLUMNS and any(key in row.measures for row in rows)]
+    heads = ('teacher', 'weights', 'token diversity', *(MEASURES[key].title for key in keys))
+    lines = [
+        (
+            row.teacher,
+            'trained' if row.trained else 'random',
+            _number(row.diversity, '.3f'),
+            *(_number(row.measures.get(key), '.3f') for key in keys),
+        )
+        for row in ranked(rows)
+        if row.diversity is not None
+    ]
+    return _aligned([heads, *lines]) if keys else ''
+
+
+def _aligned(lines: Sequence[tuple[str, ...]]) -> str:
     if len(lines) == 1:
         return ''
-    widths = [max(len(line[i]) for line in lines) for i in range(len(_HEAD))]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     text = [
         '| ' + ' | '.join(_align(c, w, i) for i, (c, w) in enumerate(zip(line, widths, strict=True))) + ' |'
         for line in lines
@@ -100,12 +129,14 @@ def write_json(rows: Sequence[Row], settings: dict[str, Any], path: Path) -> Non
 
 
 def write_csv(rows: Sequence[Row], path: Path) -> None:
-    """Write the rows, ranked, without their stages."""
-    names = [f.name for f in fields(Row) if f.name != 'stages']
+    """Write the rows, ranked, without their stages; a column for each measure."""
+    nested = ('stages', 'measures', 'undefined')
+    measured = [key for key in MEASURES if key not in _COLUMNS]
+    names = [*(f.name for f in fields(Row) if f.name not in nested), *measured]
     with open(path, 'w', newline='', encoding='utf-8') as file:
         writer = csv.DictWriter(file, names, extrasaction='ignore')
         writer.writeheader()
-        writer.writerows(_as_json(row) for row in ranked(rows))
+        writer.writerows({**row.measures, **_as_json(row)} for row in ranked(rows))
 
 
 def make_folder(path: Path) -> None:

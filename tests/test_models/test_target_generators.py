@@ -205,6 +205,17 @@ class TestNormalization:
         torch.testing.assert_close(result.mean(-1), torch.zeros(6, 50), atol=1e-5, rtol=0)
         torch.testing.assert_close(result.var(-1, correction=0), torch.ones(6, 50), atol=1e-3, rtol=0)
 
+    def test_spatial_takes_off_most_of_an_images_mean(self):
+        found = normalize(self.features, 'spatial')
+        for image, result in zip(self.features, found, strict=True):
+            for channel in range(image.shape[1]):
+                values = image[:, channel]
+                want = (values - 0.7 * values.mean()) / values.std(correction=0)
+                torch.testing.assert_close(result[:, channel], want, rtol=1e-3, atol=1e-3)
+        # It sees each image alone, and constant channels are no division by zero.
+        torch.testing.assert_close(normalize(self.features[:1], 'spatial'), found[:1])
+        assert normalize(torch.ones(2, 4, 3), 'spatial').isfinite().all()
+
     def test_batch(self):
         rows = normalize(self.features, 'batch').flatten(0, 1)
         torch.testing.assert_close(rows.mean(0), torch.zeros(8), atol=1e-5, rtol=0)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Choose a teacher on images of your own: token diversity, effective rank and cost of several, in one table.
+"""Choose a teacher on images of your own: token diversity, other measures and cost of several, in tables.
 
     python tools/analysis_tools/token_diversity.py IMAGES...
         --teachers dino_resnet50 timm:vit_small_patch16_224.dino@FILE
@@ -19,7 +19,8 @@ from mmimg2vec.engine.command_line import run, silence_mmengine
 from mmimg2vec.errors import UserError
 from mmimg2vec.teacher_selection import compare
 from mmimg2vec.teacher_selection.measurement import Settings
-from mmimg2vec.teacher_selection.table import format_table
+from mmimg2vec.teacher_selection.measures import MEASURES
+from mmimg2vec.teacher_selection.table import format_measures, format_table
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -40,11 +41,12 @@ def parse_arguments() -> argparse.Namespace:
     )
     add('--own-grid', action='store_true', help="the teachers' own grids instead")
     add(
-        '--normalized',
+        '--raw',
         action='store_true',
-        help="after the config's normalization of targets, as in the log of a training run ('batch' and 'whiten' "
-        'depend on --batch-size)',
+        help="the teachers' own features, before the normalization of targets; else as the student's loss sees them "
+        "('batch' and 'whiten' depend on --batch-size)",
     )
+    add('--sample', type=_count, default=64, metavar='N', help='images for measures beside diversity; %(default)s')
     add('--batch-size', type=_positive, default=16, metavar='N', help='%(default)s')
     add('--device', help='cpu, cuda:0, ...; a GPU where there is one')
     add('--dtype', choices=('float32', 'bfloat16', 'float16'), default='float32')
@@ -69,7 +71,8 @@ def main() -> None:
         img_size=args.img_size,
         patch_size=args.patch_size,
         own_grid=args.own_grid,
-        normalized=args.normalized,
+        normalized=not args.raw,
+        sample_images=args.sample,
         batch_size=args.batch_size,
         device=device,
         dtype=args.dtype,
@@ -88,6 +91,11 @@ def main() -> None:
         if row.spec:
             print(f'{row.teacher}: {row.spec}')
     print(format_table(rows) or 'no teacher could be measured')
+    measures = format_measures(rows)
+    if measures:
+        print(f'\n{measures}\n\nHow each has been validated:')
+        shown = [key for key in MEASURES if key == 'diversity' or any(key in row.measures for row in rows)]
+        print('\n'.join(f'  {MEASURES[key].title}: {MEASURES[key].validated}' for key in shown))
     print(f'table, figures and pictures: {args.out}')
     if skipped or any(row.error for row in rows):
         sys.exit(1)

@@ -53,9 +53,10 @@ class BackboneTargetGenerator(TargetGenerator):
             (averages) or None, where such a teacher is an error.
         smooth: Mean over so many x so many neighboring tokens of the student's grid, an odd number; 1 leaves them as
             they are. It lowers token diversity and nothing else: for experiments (the project's choice).
-        normalization: Of the targets: ``'none'``, ``'layer'``, ``'batch'`` or ``'whiten'``; see
-            :func:`~mmimg2vec.models.target_generators.base.normalize`. The pooled feature is whitened per
-            channel only, as a batch holds too few images for more. Default: the project's choice.
+        normalization: Of the targets: ``'none'``, ``'layer'``, ``'batch'``, ``'whiten'`` or ``'spatial'``; see
+            :func:`~mmimg2vec.models.target_generators.base.normalize`. The pooled feature is whitened per channel
+            only, as a batch holds too few images for more; for ``'spatial'`` it has no places, and gets ``'layer'``.
+            Default: the project's choice.
         mean: The teacher's own mean of RGB, in gray levels 0 to 255. None: what the network says, else ImageNet's.
         std: The teacher's own standard deviation, likewise.
         rgb_channels: Which of the student's channels are red, green and blue. None: the three there are, or a
@@ -243,7 +244,7 @@ class BackboneTargetGenerator(TargetGenerator):
                 tokens = self._resample(tokens, grid, wanted)
             if self.smooth > 1:
                 tokens = self._average(tokens, wanted)
-            pooled_kind = 'batch' if self.normalization == 'whiten' else self.normalization
+            pooled_kind = {'whiten': 'batch', 'spatial': 'layer'}.get(self.normalization, self.normalization)
             return {
                 'tokens': normalize(tokens, self.normalization),
                 'pooled': normalize(pooled, pooled_kind),

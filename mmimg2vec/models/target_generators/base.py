@@ -12,8 +12,10 @@ from mmengine import dist
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-NORMALIZATIONS = ('none', 'layer', 'batch', 'whiten')
+NORMALIZATIONS = ('none', 'layer', 'batch', 'whiten', 'spatial')
 _EPS = 1e-6
+# Share of the mean over an image's tokens that 'spatial' takes off: iREPA (arXiv 2512.10794) finds 0.6 to 0.8 best.
+_SPATIAL_SHARE = 0.7
 # Share of the mean variance added to the covariance's diagonal: keeps it invertible with fewer tokens than channels.
 _SHRINKAGE = 1e-2
 
@@ -135,10 +137,12 @@ def normalize(features: Tensor, kind: str) -> Tensor:
     """Normalize target features; statistics over a batch are those of all processes together.
 
     Args:
-        features: ``(..., C)``; leading dimensions are samples.
+        features: ``(..., C)``; leading dimensions are samples. ``(B, L, C)`` for ``'spatial'``.
         kind: ``'none'``; ``'layer'``: each feature to mean 0 and variance 1 over its channels (as data2vec and MAE do
             with their targets); ``'batch'``: each channel to mean 0 and variance 1 over all samples; ``'whiten'``:
-            also decorrelated, by the Cholesky factor of the covariance (shrunk by 1 % towards its mean variance).
+            also decorrelated, by the Cholesky factor of the covariance (shrunk by 1 % towards its mean variance);
+            ``'spatial'``: of each image and channel, minus 0.7 times the mean over the tokens, over their standard
+            deviation (iREPA, arXiv 2512.10794).
 
     Returns:
         float32, same shape.
@@ -148,6 +152,10 @@ def normalize(features: Tensor, kind: str) -> Tensor:
         return features
     if kind == 'layer':
         return F.layer_norm(features, features.shape[-1:], eps=_EPS)
+    if kind == 'spatial':
+        mean = features.mean(dim=-2, keepdim=True)
+        variance = (features - mean).square().mean(dim=-2, keepdim=True)
+        return (features - _SPATIAL_SHARE * mean) * (variance + _EPS).rsqrt()
     rows = features.flatten(0, -2)
     count = _sum_over_ranks(rows.new_tensor(float(len(rows))))
     rows = rows - _sum_over_ranks(rows.sum(dim=0)) / count
