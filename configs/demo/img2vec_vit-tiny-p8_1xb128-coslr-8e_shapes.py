@@ -40,4 +40,8 @@ model = dict(
     ),
 )
 
-custom_hooks = [*_base_.custom_hooks, dict(type='mmimg2vec.KNNHook', interval=_base_.max_epochs // 2, **_base_.knn)]
+custom_hooks = [
+    *_base_.custom_hooks,
+    dict(type='mmimg2vec.KNNHook', interval=_base_.max_epochs // 2, **_base_.knn),
+    dict(type='mmimg2vec.DenseQualityHook', interval=_base_.max_epochs // 4, dataloader=_base_.knn['query_dataloader']),
+]

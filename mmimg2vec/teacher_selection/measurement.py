@@ -202,9 +202,10 @@ def look(
         for number, (changed, mirrored) in enumerate(
             [(batch, None), *(augment(batch, 2 * start + view) for view in (0, 1))]
         ):
-            tokens = generator(changed.to(settings.device))['tokens'].float().cpu()
-            views[number].append(tokens if mirrored is None else mirror_tokens(tokens, mirrored, grid))
-    return Views(*map(torch.cat, views), torch.cat(patches), grid)
+            seen = generator(changed.to(settings.device))['tokens'].float().cpu()
+            views[number].append(seen if mirrored is None else mirror_tokens(seen, mirrored, grid))
+    tokens, first, second = map(torch.cat, views)
+    return Views(tokens, first, second, torch.cat(patches), grid)
 
 
 def _sentence(spec: TeacherSpec, grid: tuple[int, int], resample: str | None) -> str:

@@ -6,6 +6,7 @@ from contracts import HeadContract, random_token_mask
 from mmimg2vec import UserError
 from mmimg2vec.models import CosineFeatureLoss, FeatureHead, MSEFeatureLoss, SmoothL1FeatureLoss, TokenAlignmentHead
 from mmimg2vec.models.utils import gather_tokens, token_diversity
+from mmimg2vec.registry import MODELS
 
 LOSSES = [CosineFeatureLoss(), SmoothL1FeatureLoss(), SmoothL1FeatureLoss(0.1), MSEFeatureLoss()]
 
@@ -107,3 +108,25 @@ class TestFeatureHead(HeadContract):
 class TestTokenAlignmentHead(HeadContract):
     def build(self, **kwargs):
         return TokenAlignmentHead(self.class_channels, self.channels, **kwargs)
+
+
+@pytest.mark.parametrize('loss', LOSSES, ids=lambda loss: type(loss).__name__)
+def test_position_loss_is_that_of_the_mean_of_the_other_images(loss):
+    kind = dict(type=f'mmimg2vec.{type(loss).__name__}')
+    tokens, pooled = torch.randn(5, 4, 8) + torch.randn(4, 8), torch.randn(5, 8) + 1
+    head = FeatureHead(8, 8, loss=kind, global_weight=0.5)
+    aligned = TokenAlignmentHead(8, 8, loss=kind)
+
+    def best(wanted):
+        found = []
+        for source in (wanted, F.normalize(wanted, dim=-1)):
+            others = [torch.cat([source[:i], source[i + 1 :]]).mean(dim=0) for i in range(len(source))]
+            found.append(MODELS.build(kind)(torch.stack(others), wanted))
+        return min(found)
+
+    target = dict(tokens=tokens, pooled=pooled)
+    torch.testing.assert_close(head.position_loss(target), best(tokens) + 0.5 * best(pooled))
+    torch.testing.assert_close(aligned.position_loss(target), best(torch.cat([pooled[:, None], tokens], 1)))
+    # Targets that depend on the position alone can be predicted without looking.
+    same = dict(tokens=tokens[:1].expand(5, -1, -1), pooled=pooled[:1].expand(5, -1))
+    assert head.position_loss(same).abs() < 1e-6

@@ -74,9 +74,12 @@ def test_table_files_and_exit_status(tool, tmp_path, capfd):
     assert tool(folder, '--teachers', teachers[0], 'dino_resnet5', *options) == 1
     captured = capfd.readouterr()
     assert captured.out.count('net0.py') == 3  # what was worked out, and its row in two tables
-    found, first, second, line = [line for line in captured.err.splitlines() if line.startswith('mmimg2vec:')]
+    found, first, *undefined, second, line = [
+        line for line in captured.err.splitlines() if line.startswith('mmimg2vec:')
+    ]
     assert found == 'mmimg2vec: 4 images found'
     assert first.startswith('mmimg2vec: 1/2: ') and second == 'mmimg2vec: 2/2: dino_resnet5'
+    assert undefined and all('undefined' in line for line in undefined)  # four images of four tokens
     assert "no teacher 'dino_resnet5'" in line and 'dino_resnet50' in line
 
     assert tool(tmp_path / 'gone', '--teachers', teachers[0], *options) == 2

@@ -99,6 +99,7 @@ def draw_curves(chain: Chain, stage: Stage, baseline: Stage | None, path: Path) 
     wanted = {'loss': 'training loss', **{k: f'{v[0]} (%)' for k, v in METRICS.items()}}
     wanted |= {
         'knn/accuracy_cls_token': 'kNN accuracy, class token (%)',
+        'dense/dse': 'dense quality of the student (DSE)',
         'prediction_cosine': 'cosine of prediction and target',
     }
     keys = [key for key in wanted if any(curve(records, key)[0] for records in runs.values())]
@@ -116,11 +117,20 @@ def draw_curves(chain: Chain, stage: Stage, baseline: Stage | None, path: Path) 
             steps, values = curve(records, key)
             label = LABELS[color] if baseline is not None else None
             _plot(ax, steps, [factor * v for v in values], color, label)
+        if key == 'loss':
+            _draw_position_loss(ax, runs[PRETRAINED])
         _keep_proportion(ax, 10.0 if key in METRICS else 0.0)
         _finish(ax, wanted[key], 'iteration' if key not in METRICS else 'epoch or iteration')
-        if baseline is not None:
+        if ax.get_legend_handles_labels()[1]:
             ax.legend(fontsize=8, frameon=False)
     return save_figure(figure, path)
+
+
+def _draw_position_loss(ax: Axes, records: list[dict]) -> None:
+    """A line where a prediction by position alone stands: what learning nothing looks like."""
+    values = curve(records, 'position_loss')[1]
+    if values:
+        ax.axhline(values[-1], color='black', linestyle='--', linewidth=1, label='by position alone')
 
 
 def _draw_diversity(ax: Axes, records: list[dict]) -> None:

@@ -2,6 +2,7 @@ from mmimg2vec.engine.hooks.backbone_export import BackboneExportHook
 from mmimg2vec.engine.hooks.clip_export import CLIPExportHook
 from mmimg2vec.engine.hooks.collapse import CollapseHook
 from mmimg2vec.engine.hooks.data_check import DataCheckHook
+from mmimg2vec.engine.hooks.dense_quality import DenseQualityHook
 from mmimg2vec.engine.hooks.feature_pictures import FeaturePictureHook
 from mmimg2vec.engine.hooks.finite_guard import FiniteGuardHook
 from mmimg2vec.engine.hooks.init_coverage import InitCoverageHook
@@ -22,6 +23,7 @@ __all__ = [
     'CLIPExportHook',
     'CollapseHook',
     'DataCheckHook',
+    'DenseQualityHook',
     'FeaturePictureHook',
     'FiniteGuardHook',
     'GradNormHook',

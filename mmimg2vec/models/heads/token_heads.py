@@ -81,6 +81,15 @@ class TokenHead(BaseModule):
             One entry per term of the loss, and those of :meth:`watched`.
         """
 
+    @torch.no_grad()
+    def position_loss(self, target: dict[str, Tensor]) -> Tensor:
+        """Loss of the best prediction that knows the position alone: what learning nothing of the images looks like.
+
+        Args:
+            target: As for :meth:`loss`, of two images or more. The prediction for one is made of the others.
+        """
+        return least_constant_loss(self.loss_module, target['tokens'])
+
     @staticmethod
     @torch.no_grad()
     def watched(prediction: Tensor, wanted: Tensor) -> dict[str, Tensor]:
@@ -99,6 +108,17 @@ class TokenHead(BaseModule):
 def mean_cosine(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean cosine of ``(..., C)`` and ``(..., C)``, in float32."""
     return F.cosine_similarity(prediction.float(), target.float(), dim=-1).mean()
+
+
+def least_constant_loss(loss: nn.Module, wanted: Tensor) -> Tensor:
+    """Loss of predicting for each image the mean over the others, ``(N, ..., C)``.
+
+    Of the mean and the mean direction, which is best for a cosine, the one that the loss likes more.
+    """
+    wanted = wanted.float()
+    sources = (wanted, F.normalize(wanted, dim=-1))
+    means = [(source.sum(dim=0, keepdim=True) - source) / (len(source) - 1) for source in sources]
+    return torch.stack([loss(mean, wanted) for mean in means]).min()
 
 
 @MODELS.register_module()
@@ -158,6 +178,14 @@ class FeatureHead(TokenHead):
             pooled = self.global_loss_module(self.global_pred(class_token), wanted_class)
             losses['loss_global'] = self.global_weight * pooled
         return {**losses, **self.watched(prediction, wanted)}
+
+    @torch.no_grad()
+    def position_loss(self, target: dict[str, Tensor]) -> Tensor:
+        """The same with the weighted loss of the best constant for the image's feature."""
+        loss = super().position_loss(target)
+        if self.global_weight:
+            loss = loss + self.global_weight * least_constant_loss(self.global_loss_module, target['pooled'])
+        return loss
 
 
 @MODELS.register_module()
@@ -222,3 +250,11 @@ class TokenAlignmentHead(TokenHead):
             prediction = torch.cat((class_token.unsqueeze(1), prediction), dim=1)
             wanted = torch.cat((wanted_class.unsqueeze(1), wanted), dim=1)
         return {'loss_token': self.loss_module(prediction, wanted), **watched}
+
+    @torch.no_grad()
+    def position_loss(self, target: dict[str, Tensor]) -> Tensor:
+        """The same, the class token being one more position."""
+        tokens = target['tokens']
+        if self.class_token:
+            tokens = torch.cat((target['pooled'].unsqueeze(1), tokens), dim=1)
+        return least_constant_loss(self.loss_module, tokens)
