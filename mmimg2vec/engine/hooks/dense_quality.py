@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmimg2vec.errors import UserError
 from mmimg2vec.evaluation.features import evaluating
@@ -70,7 +71,7 @@ class DenseQualityHook(Hook):
     @master_only
     def before_train(self, runner: Runner) -> None:
         """Measure what learning nothing looks like, at the start of a run."""
-        module = unwrapped(runner.model)
+        module: Any = unwrapped(runner.model)
         if runner.iter or not (isinstance(module, MaskedImageModel) and isinstance(module.head, TokenHead)):
             return  # a run that goes on, or a method of another library
         with evaluating(module), torch.no_grad():
@@ -84,7 +85,7 @@ class DenseQualityHook(Hook):
         """Measure, where it is time to."""
         if not (self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner)):
             return
-        module = unwrapped(runner.model)
+        module: Any = unwrapped(runner.model)
         with evaluating(module), torch.no_grad():
             tokens = torch.cat([_patch_tokens(module, inputs).float().cpu() for inputs in self._batches(module)])
         try:
@@ -95,7 +96,7 @@ class DenseQualityHook(Hook):
         values = {name: found[key] for key, name in _PARTS.items()}
         self._log(runner, values, f'DSE of {len(tokens)} images', f'Epoch [{runner.epoch + 1}] ')
 
-    def _batches(self, module: nn.Module) -> Iterator[Tensor]:
+    def _batches(self, module: Any) -> Iterator[Tensor]:
         """Images as the model gets them."""
         left = self.images
         with torch.random.fork_rng(devices=[]):
@@ -114,7 +115,7 @@ class DenseQualityHook(Hook):
         runner.logger.info(f'{head}{text} ({what})')
 
 
-def _patch_tokens(module: nn.Module, inputs: Tensor) -> Tensor:
+def _patch_tokens(module: Any, inputs: Tensor) -> Tensor:
     """``(B, L, C)`` after the last block, without the class token."""
     outputs = module.extract_feat(inputs)
     tokens = outputs[-1] if isinstance(outputs, tuple | list) else outputs
