@@ -9,11 +9,12 @@
 import argparse
 import os
 import sys
+from contextlib import nullcontext
 
 try:
     from mmengine.config import Config
 
-    from mmimg2vec.engine.check import prepare_check, prepare_reproduction
+    from mmimg2vec.engine.check import one_step, prepare_check, prepare_reproduction
     from mmimg2vec.engine.command_line import (
         add_common_arguments,
         build_runner,
@@ -105,9 +106,10 @@ def main() -> None:
         prepare_reproduction(cfg, args.reproduce)
     elif int(os.environ.get('RANK', 0)) == 0:  # before the runner writes anything
         begin_run(cfg.work_dir, cfg.get('resume', False), args.overwrite)
-    runner = build_runner(cfg)
-    prepare_data(runner, ('train', 'val'))
-    runner.train()
+    with one_step(cfg) if args.check or args.reproduce else nullcontext():
+        runner = build_runner(cfg)
+        prepare_data(runner, ('train', 'val'))
+        runner.train()
 
 
 if __name__ == '__main__':

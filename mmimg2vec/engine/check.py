@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import resource
 import shutil
+import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,8 @@ from mmengine.runner import Runner
 from rich.console import Console
 from rich.table import Table
 
+from mmimg2vec.checkpoint.newest import newest_checkpoint
+from mmimg2vec.engine.construction_errors import construction_error, keep_trace, reason_of
 from mmimg2vec.engine.disk_space import DiskSpace
 from mmimg2vec.engine.hooks.finite_guard import ReproduceHook, loss_values
 from mmimg2vec.engine.run_folder import check_free
@@ -31,20 +36,41 @@ _CPU_BATCH = 4
 def prepare_check(cfg: Config, overwrite: bool = False) -> None:
     """Turn a config into one that starts, makes one step in a temporary folder, and ends with :class:`CheckHook`.
 
-    All that a real start checks is checked: datasets and annotations of all splits, initial weights and teacher.
+    All that a real start checks is checked: datasets and annotations of all splits, initial weights and teacher, and
+    the checkpoint that it goes on from.
 
     Raises:
-        UserError: The run's folder cannot be written, is in use, or holds the results of another run.
+        UserError: The run's folder cannot be written, is in use, or holds the results of another run, or none of its
+            checkpoints is whole.
     """
     work_dir = Path(cfg.work_dir)
     _check_writable(work_dir)
     check_free(work_dir, cfg.get('resume', False), overwrite)
-    loader = cfg.train_dataloader
-    batch = loader.get('batch_size')
-    # What else it may be is refused later; a checkpoint to go on from is of the whole batch.
-    if isinstance(batch, int) and not torch.cuda.is_available() and not cfg.get('resume'):
-        loader.batch_size = min(batch, _CPU_BATCH)
-    _make_one_step(cfg, dict(type=CheckHook, work_dir=str(work_dir), batch=batch))
+    if cfg.get('resume') and cfg.get('load_from') is None:
+        newest = newest_checkpoint(work_dir, lambda line: print(f'mmimg2vec: note: {line}', file=sys.stderr))
+        cfg.resume, cfg.load_from = newest is not None, None if newest is None else str(newest)
+    _make_one_step(cfg, dict(type=CheckHook, work_dir=str(work_dir)))
+
+
+@contextmanager
+def one_step(cfg: Config) -> Iterator[None]:
+    """Around a start that ends after one step: its temporary folder goes, and what it raises is one line.
+
+    Args:
+        cfg: The config, as :func:`prepare_check` or :func:`prepare_reproduction` has changed it.
+
+    Raises:
+        UserError: Something else was raised; names the file with the trace.
+        SystemExit: The step was made.
+    """
+    try:
+        yield
+    except (UserError, SystemExit):
+        shutil.rmtree(cfg.work_dir, ignore_errors=True)
+        raise
+    except Exception as error:
+        line = construction_error(error) or f'the first step cannot be made: {reason_of(error)}'
+        raise UserError(f'{line}; the trace is in {keep_trace(error)}') from error
 
 
 def prepare_reproduction(cfg: Config, file: str) -> None:
@@ -84,44 +110,54 @@ class CheckHook(Hook):
 
     Args:
         work_dir: Folder of the run that would start.
-        batch: Images per process and step of the config.
     """
 
     priority = 'VERY_HIGH'
 
-    def __init__(self, work_dir: str, batch: int | None) -> None:
-        self.work_dir, self.batch = Path(work_dir), batch
+    def __init__(self, work_dir: str) -> None:
+        self.work_dir = Path(work_dir)
         self.rows: list[tuple[str, str]] = []
 
     def before_train(self, runner: Runner) -> None:
         """Collect what is known without a step.
 
         Raises:
-            UserError: There are fewer images than a batch takes, or there is no room for the checkpoints.
+            UserError: There is no room for the checkpoints.
+            SystemExit: The run that it goes on with is finished; with status 0.
         """
         self.rows += [*self._data(runner), *self._model(runner), *self._schedule(runner), *self._folder(runner)]
         self.start = time.monotonic()
+        if runner.iter >= runner.max_iters:
+            self.rows.append(('one step', 'none is left: the run is finished'))
+            self._end(runner)
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Take a few of the images where all would take minutes."""
+        if not torch.cuda.is_available():
+            _shorten(data_batch, _CPU_BATCH)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
     ) -> None:
-        """Print, remove the temporary folder, end.
+        """Print, end.
 
         Raises:
             UserError: The loss is not finite.
             SystemExit: Otherwise, with status 0.
         """
         losses = loss_values(outputs)
-        size = runner.train_dataloader.batch_sampler.batch_size
+        size = len(data_batch['inputs'])
         loss = losses.get('loss', float('nan'))
         self.rows.append(
             ('one step', f'{size} images in {time.monotonic() - self.start:.1f} s, loss {loss:.4f}, {_memory()}')
         )
-        shutil.rmtree(runner.work_dir, ignore_errors=True)
         if not torch.isfinite(torch.tensor(loss)):
             raise UserError(
                 f'the loss of the first batch is {loss}: look at the range of the images and the learning rate'
             )
+        self._end(runner)
+
+    def _end(self, runner: Runner) -> None:
         if is_main_process():
             table = Table('looked at', 'found', title=f'{runner.cfg.filename}: ready')
             for row in self.rows:
@@ -145,16 +181,11 @@ class CheckHook(Hook):
         return rows
 
     def _schedule(self, runner: Runner) -> list[tuple[str, str]]:
-        batch, processes = self.batch or runner.train_dataloader.batch_sampler.batch_size, get_world_size()
+        batch, processes = runner.train_dataloader.batch_sampler.batch_size, get_world_size()
         wrapper = runner.optim_wrapper
         counts = getattr(wrapper, '_accumulative_counts', 1)
         images = len(runner.train_dataloader.dataset)
         steps = images // (batch * processes)
-        if not steps:
-            raise UserError(
-                f'{images} images do not fill one batch of {batch} on each of {processes} processes: add images, or '
-                'set a smaller train_dataloader.batch_size'
-            )
         rows = [
             (
                 'batch',
@@ -167,6 +198,7 @@ class CheckHook(Hook):
                 rows.append(
                     ('learning rate', f'{rates[-1]:.3g}' + (f' down to {rates[0]:.3g}' if len(rates) > 1 else ''))
                 )
+        rows.append(('schedule', schedule_text(runner)))
         if runner.cfg.train_cfg.get('max_epochs'):
             epochs = runner.cfg.train_cfg.max_epochs
             rows.append(('length', f'{epochs} epochs of {steps} steps, {epochs * steps} in all'))
@@ -180,10 +212,42 @@ class CheckHook(Hook):
         space = DiskSpace.of(runner, self.work_dir)
         space.check()
         found = sorted(path.name for path in self.work_dir.glob('*.pth')) if self.work_dir.is_dir() else []
+        if runner._resume:
+            found = [f'goes on from {runner._load_from} after {runner.iter} of {runner.max_iters} steps']
         return [
             ('folder', f'{self.work_dir}' + (f', which holds {", ".join(found[:4])}' if found else ', new')),
             ('disk', str(space)),
         ]
+
+
+def _shorten(batch: Any, count: int) -> None:
+    """Leave the first images in a batch, in place."""
+    for key, value in batch.items():
+        if isinstance(value, dict):
+            _shorten(value, count)
+        elif isinstance(value, list | tuple | torch.Tensor):
+            batch[key] = value[:count]
+
+
+def schedule_text(runner: Runner) -> str:
+    """Where the schedules of a runner end, beside the end of its training; one that was set by hand may not fit."""
+    schedulers = runner.param_schedulers
+    flat = [s for part in schedulers.values() for s in part] if isinstance(schedulers, dict) else schedulers or []
+    if not flat:
+        return 'none: the learning rate is constant'
+    texts = []
+    for by_epoch, unit, total in ((True, 'epoch', runner.max_epochs), (False, 'step', runner.max_iters)):
+        parts = [part for part in flat if part.by_epoch == by_epoch]
+        if not parts:
+            continue
+        ends = [max(getattr(part, 'milestones', None) or [part.end]) for part in parts]
+        names = ', '.join(dict.fromkeys(type(part).__name__ for part in parts))
+        texts.append(f'{names} to {unit} {max(ends)} of {total}')
+        if max(ends) > total:
+            texts[-1] += ': too long for the training, which ends before the schedule does'
+        elif max(ends) < total and not any(hasattr(part, 'milestones') for part in parts):
+            texts[-1] += f': the learning rate stays as it is for the last {total - max(ends)} {unit}s'
+    return '; '.join(texts)
 
 
 def _memory() -> str:

@@ -16,6 +16,7 @@ from mmengine.registry import RUNNERS
 
 from mmimg2vec.engine.backbone_settings import take_backbone_settings
 from mmimg2vec.engine.console import ConsoleRunner
+from mmimg2vec.engine.construction_errors import construction_error, keep_trace
 from mmimg2vec.engine.launch import LAUNCHERS
 from mmimg2vec.engine.settings_check import check_settings
 from mmimg2vec.environment import require
@@ -156,9 +157,22 @@ def silence_mmengine() -> None:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a script's main function; a mistake of the user's ends in its line alone and exit status 2."""
+    """Run a script's main function; a mistake of the user's ends in its line alone and exit status 2.
+
+    So does what the constructor of a part of the config raises; its trace goes into the log file.
+
+    Raises:
+        UserError: Never; it is printed.
+        SystemExit: With status 2, where there was a mistake.
+    """
     try:
-        main()
+        try:
+            main()
+        except Exception as error:
+            line = None if isinstance(error, UserError) else construction_error(error)
+            if line is None:
+                raise
+            raise UserError(f'{line}; the trace is in {keep_trace(error)}') from error
     except UserError as error:
         sys.stdout.flush()  # where both go to one file, the mistake is its last line
         name = variable_of(str(error))

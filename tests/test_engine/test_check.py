@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import torch
 import toy
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -34,16 +35,19 @@ PARAMETERS = 3 * 64 * 12 + 12 + 2 * 12 + 12 * 6 + 6  # projection, norm, head of
 
 @pytest.fixture
 def started(images, tmp_path, monkeypatch):
-    """``started(batch, **kwargs)``: the rows of the table, and what the run printed or raised."""
+    """``started(**kwargs)``: the rows of the table, and what the run printed or raised."""
 
-    def start(batch=None, hooks=(), **kwargs):
+    def start(hooks=(), **kwargs):
         made = toy.runner_of(images, tmp_path / 'temporary', **kwargs)
         made.cfg = Config(dict(train_cfg=kwargs.get('train_cfg') or dict(max_epochs=kwargs.get('epochs', 3))))
-        hook = check.CheckHook(str(tmp_path / 'run'), batch)
+        hook = check.CheckHook(str(tmp_path / 'run'))
         made.register_hook(hook)
         for other in hooks:
             made.register_hook(other)
-        with pytest.raises((SystemExit, UserError)) as end:
+        with (
+            pytest.raises((SystemExit, UserError)) as end,
+            check.one_step(Config(dict(work_dir=str(tmp_path / 'temporary')))),
+        ):
             made.train()
         return dict(hook.rows), end.value
 
@@ -51,13 +55,14 @@ def started(images, tmp_path, monkeypatch):
 
 
 def test_the_table(started, tmp_path, capsys):
-    rows, end = started(batch=3, epochs=5)
+    rows, end = started(epochs=4)
     assert end.code == 0 and not (tmp_path / 'temporary').exists()
     assert rows['training images'] == '12' and 'validation images' not in rows
     assert rows['trained'] == f'{PARAMETERS / 1e6:.2f} M parameters in 6 tensors'
-    assert rows['batch'] == '3 images x 1 processes x 1 steps = 3 an update'
+    assert rows['batch'] == '4 images x 1 processes x 1 steps = 4 an update'
     assert rows['learning rate'] == '0.01'
-    assert rows['length'] == '5 epochs of 4 steps, 20 in all'
+    assert rows['length'] == '4 epochs of 3 steps, 12 in all'
+    assert rows['schedule'] == 'LinearLR, CosineAnnealingLR to step 12 of 12'
     assert rows['folder'] == f'{tmp_path / "run"}, new'
     # max_keep_ckpts=2, two inside an epoch, and the one that is being written
     assert rows['disk'].endswith(' more for 5 checkpoints')
@@ -88,9 +93,54 @@ def test_counts_in_steps_and_rates_of_layers(started, tmp_path):
     assert rows['disk'].endswith(' more for 4 checkpoints')  # that of the end, and as above
 
 
-def test_too_few_images(started):
-    _, end = started(batch=13)
-    assert str(end).startswith('12 images do not fill one batch of 13 on each of 1 processes')
+@pytest.mark.parametrize(
+    ('epochs', 'schedule', 'text'),
+    [
+        (6, {}, 'LinearLR, CosineAnnealingLR to step 12 of 18: the learning rate stays as it is for the last 6 steps'),
+        (2, {}, 'LinearLR, CosineAnnealingLR to step 12 of 6: too long for the training, which ends before the sch'),
+        (3, dict(param_scheduler=[]), 'none: the learning rate is constant'),
+        (3, dict(param_scheduler=[dict(type='MultiStepLR', milestones=[1, 2])]), 'MultiStepLR to epoch 2 of 3'),
+        (3, dict(param_scheduler=[dict(type='MultiStepLR', milestones=[1, 9])]), 'MultiStepLR to epoch 9 of 3: too'),
+    ],
+)
+def test_a_schedule_that_was_set_by_hand(started, epochs, schedule, text):
+    rows, _ = started(epochs=epochs, **schedule)
+    assert rows['schedule'].startswith(text) and (len(rows['schedule']) == len(text)) == (
+        text[-3:] not in ('sch', 'too')
+    )
+
+
+def test_a_few_images_of_a_batch(started):
+    """The batch of the config counts, for the learning rate too; of its images few are taken where there is no GPU."""
+    batch = dict(inputs=torch.zeros(9, 3), mask=torch.zeros(9, 4), more=dict(data_samples=[1] * 9), name='x')
+    check._shorten(batch, 4)
+    assert [len(batch[key]) for key in ('inputs', 'mask')] == [4, 4] and batch['more']['data_samples'] == [1] * 4
+
+
+def test_what_a_step_raises_is_one_line(started, tmp_path):
+    class Fail(Hook):
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            assert 1 == 2
+
+    _, end = started(hooks=[Fail()])
+    text = str(end)
+    assert text.startswith('the first step cannot be made: assert 1 == 2 (AssertionError); the trace is in ')
+    assert 'Traceback' in Path(text.rpartition(' ')[2]).read_text()
+
+
+def test_a_run_goes_on_from_its_newest_checkpoint(started, images, tmp_path):
+    made = toy.runner_of(images, tmp_path / 'run', hooks=[dict(type='mmimg2vec.LogHistoryHook')])
+    made.train()
+    cfg = Config(dict(work_dir=str(tmp_path / 'run'), resume=True, train_dataloader=dict(batch_size=4)))
+    check.prepare_check(cfg)
+    assert cfg.load_from == str(tmp_path / 'run' / 'epoch_3.pth')
+    for epochs, last in ((4, '4 images in'), (3, 'none is left: the run is finished')):
+        rows, end = started(epochs=epochs, resume=True, load_from=cfg.load_from)
+        assert end.code == 0 and rows['one step'].startswith(last)
+        assert f'goes on from {cfg.load_from} after 9 of {3 * epochs} steps' in rows['folder']
+    cfg = Config(dict(work_dir=str(tmp_path / 'new'), resume=True, train_dataloader=dict(batch_size=4)))
+    check.prepare_check(cfg)
+    assert cfg.resume is False and cfg.load_from is None
 
 
 @pytest.mark.parametrize(('spare', 'written', 'fits'), [(0, 0, True), (-1, 0, False), (-500, 600, True)])
@@ -115,14 +165,12 @@ def test_a_loss_that_is_not_finite(started, tmp_path):
     assert str(end).startswith('the loss of the first batch is nan') and not (tmp_path / 'temporary').exists()
 
 
-@pytest.mark.parametrize(('batch', 'left'), [(256, 4), (2, 2)])
-def test_a_config_becomes_one_step(tmp_path, monkeypatch, batch, left):
+def test_a_config_becomes_one_step(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
-    monkeypatch.setattr(check.torch.cuda, 'is_available', lambda: False)
-    cfg = Config(dict(work_dir=str(tmp_path / 'a' / 'b'), train_dataloader=dict(batch_size=batch), custom_hooks=[{}]))
+    cfg = Config(dict(work_dir=str(tmp_path / 'a' / 'b'), train_dataloader=dict(batch_size=256), custom_hooks=[{}]))
     check.prepare_check(cfg)
-    assert cfg.train_dataloader.batch_size == left  # a large one would take minutes here
-    assert cfg.custom_hooks[1:] == [dict(type=check.CheckHook, work_dir=str(tmp_path / 'a' / 'b'), batch=batch)]
+    assert cfg.train_dataloader.batch_size == 256
+    assert cfg.custom_hooks[1:] == [dict(type=check.CheckHook, work_dir=str(tmp_path / 'a' / 'b'))]
     assert Path(cfg.work_dir).is_dir() and not (tmp_path / 'a').exists() and cfg.log_level == 'WARNING'
 
 

@@ -81,6 +81,61 @@ def test_a_bad_batch_is_as_if_it_had_not_been(images, tmp_path, options, fused):
     assert bad.message_hub.get_info('skipped_updates') == 2
 
 
+def gradients_of(*steps, size=512):
+    """A wrapper after some backward passes of a large and a small layer; ``steps`` spoil the gradients."""
+    model = nn.Sequential(nn.Linear(size, size), nn.Linear(size, 2))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    wrapper = AutocastOptimWrapper(dtype='float32', optimizer=optimizer, accumulative_counts=len(steps))
+    wrapper.initialize_count_status(model, 0, 10 * len(steps))
+    before = [p.detach().clone() for p in model.parameters()]
+    for step in steps:
+        with wrapper.optim_context(model):
+            step(model)
+            loss = wrapper.scale_loss(model(torch.ones(3, size)).square().mean())
+        wrapper.backward(loss)
+    return model, wrapper, before
+
+
+def hooked(name, value):
+    return lambda model: model.get_parameter(name).register_hook(lambda gradient: gradient.index_fill(0, INDEX, value))
+
+
+INDEX = torch.tensor([1])
+
+
+@pytest.mark.parametrize('name', ['0.weight', '0.bias', '1.weight'])  # large and small ones are read at other moments
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')])
+@pytest.mark.parametrize('steps', [1, 3])
+def test_one_value_of_one_gradient(name, value, steps):
+    model, wrapper, before = gradients_of(hooked(name, value), *[lambda model: None] * (steps - 1))
+    wrapper.step()
+    assert wrapper.finite.item() is False and not wrapper.optimizer.state
+    assert all(torch.equal(p, b) for p, b in zip(model.parameters(), before, strict=True))
+
+
+@pytest.mark.parametrize('how', ['in place', 'replaced', 'gone'])
+def test_gradients_that_are_changed_after_the_backward_pass(how):
+    model, wrapper, before = gradients_of(lambda model: None)
+    weight = model[0].weight
+    if how == 'in place':
+        weight.grad[3, 4] = float('nan')
+    else:
+        weight.grad = torch.full_like(weight, float('nan')) if how == 'replaced' else None
+    wrapper.step()
+    assert wrapper.finite.item() is (how == 'gone')
+    assert torch.equal(weight, before[0])
+    assert torch.equal(model[1].bias, before[3]) is (how != 'gone')
+
+
+def test_large_gradients_are_not_read_once_more(monkeypatch):
+    read = []
+    original = torch._foreach_norm
+    monkeypatch.setattr(torch, '_foreach_norm', lambda grads: read.extend(g.shape for g in grads) or original(grads))
+    _, wrapper, _ = gradients_of(lambda model: None)
+    wrapper.step()
+    assert wrapper.finite.item() and read == [(512,), (2, 512), (2,)] and wrapper.grad_norm is None
+
+
 def test_under_accumulation_the_whole_update_is_left_out(images, tmp_path):
     wrapper = dict(
         type='mmimg2vec.AutocastOptimWrapper',

@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from mmengine.dist import get_world_size
 from mmengine.optim import OptimWrapper
 from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
+from mmimg2vec.engine.optim_wrappers.finite import FiniteGradients
 from mmimg2vec.errors import UserError
 from mmimg2vec.registry import OPTIM_WRAPPERS
 from mmimg2vec.utils.distributed import unwrapped
@@ -37,10 +39,9 @@ class AutocastOptimWrapper(OptimWrapper):
 
     Attributes:
         grad_norm: Norm of the gradients of the update that was just made, before clipping; on the device. None in steps
-            that only accumulate, and where nothing asks for it (``measure_grad_norm``, ``clip_grad`` and
-            ``skip_nonfinite`` do).
-        finite: Whether that norm is finite, which is whether the parameters were updated; bool on the device, else
-            None.
+            that only accumulate, and where nothing asks for it (``measure_grad_norm`` and ``clip_grad`` do).
+        finite: Whether those gradients are finite, which is whether the parameters were updated; bool on the device.
+            None in steps that only accumulate, and where nothing asks for it (``skip_nonfinite`` and a norm do).
         measure_grad_norm: Whether to compute the norm in any case (``mmimg2vec.GradNormHook`` logs it).
 
     Raises:
@@ -69,6 +70,8 @@ class AutocastOptimWrapper(OptimWrapper):
         self.grad_norm: torch.Tensor | None = None
         self.finite: torch.Tensor | None = None
         self.loss_scaler = _grad_scaler(loss_scale or {}) if dtype == 'float16' else None
+        trained = [p for group in self.optimizer.param_groups for p in group['params']]
+        self._finite_gradients = FiniteGradients(trained, in_backward=get_world_size() == 1)
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
@@ -88,14 +91,30 @@ class AutocastOptimWrapper(OptimWrapper):
     def backward(self, loss: torch.Tensor, **kwargs) -> None:
         """Backward pass of the loss, scaled under float16."""
         self.grad_norm = self.finite = None
+        # A norm, where one is taken, tells as well; and gradients are only looked at where an update follows.
+        has_norm = self.measure_grad_norm or (self.clip_grad_kwargs and self.clip_func is clip_grad_norm_)
+        count = self._inner_count + 1
+        is_last = count % self._accumulative_counts == 0 or count == self._max_counts
+        self._finite_gradients.active = self.skip_nonfinite and is_last and not has_norm
         super().backward(self.loss_scaler.scale(loss) if self.loss_scaler else loss, **kwargs)
 
     def step(self, **kwargs) -> None:
         """Clip, where asked for, and update the parameters, unless the gradients are not finite."""
         if self.loss_scaler is not None:
             self.loss_scaler.unscale_(self.optimizer)
-        self.grad_norm = self._clip_grad()
-        self.finite = None if self.grad_norm is None else self.grad_norm.isfinite()
+        params = [p for group in self.optimizer.param_groups for p in group['params'] if p.grad is not None]
+        clips_norm = self.clip_grad_kwargs and self.clip_func is clip_grad_norm_
+        if params and self.measure_grad_norm and not clips_norm:
+            # Not clip_grad_norm_ to infinity, which would multiply every gradient by one.
+            self.grad_norm = torch.stack(torch._foreach_norm([p.grad for p in params])).norm()
+        elif params and self.skip_nonfinite and not clips_norm:
+            self.finite = self._finite_gradients(params)
+        if params and self.clip_grad_kwargs:
+            # Unlike the parent's, this does not read the norm from the device, which would wait for the whole step.
+            norm = self.clip_func(params, **self.clip_grad_kwargs)
+            self.grad_norm = norm.detach() if clips_norm else self.grad_norm
+        if self.grad_norm is not None:
+            self.finite = self.grad_norm.isfinite()
         if self.loss_scaler is not None:  # it leaves such updates out itself, and lowers its scale
             self.loss_scaler.step(self.optimizer, **kwargs)
             self.loss_scaler.update()
@@ -111,23 +130,6 @@ class AutocastOptimWrapper(OptimWrapper):
 
     def _devices(self) -> set[torch.device]:
         return {parameter.device for group in self.optimizer.param_groups for parameter in group['params']}
-
-    def _clip_grad(self) -> torch.Tensor | None:
-        """Clip the gradients; their norm before, where anything needs it.
-
-        Unlike the parent's, this does not read the norm from the device, which would wait for the whole step.
-        """
-        groups = self.optimizer.param_groups
-        params = [p for group in groups for p in group['params'] if p.grad is not None]
-        clips_norm = self.clip_grad_kwargs and self.clip_func is clip_grad_norm_
-        norm = None
-        if params and not clips_norm and (self.measure_grad_norm or self.skip_nonfinite):
-            # Not clip_grad_norm_ to infinity, which would multiply every gradient by one.
-            norm = torch.stack(torch._foreach_norm([p.grad for p in params])).norm()
-        if params and self.clip_grad_kwargs:
-            clipped = self.clip_func(params, **self.clip_grad_kwargs)
-            norm = clipped if clips_norm else norm
-        return None if norm is None else norm.detach()
 
     def state_dict(self) -> dict:
         """The parent's state and that of the loss scaler."""
