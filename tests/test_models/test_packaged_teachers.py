@@ -81,6 +81,11 @@ def test_a_name_stands_for_the_teacher_and_a_stage(stage, channels, grid):
     assert built(torch.rand(1, 3, 64, 64) * 255)['tokens'].shape == (1, grid * grid, channels)
 
 
+def test_a_text_with_random_weights_names_the_network_alone():
+    built = BackboneTargetGenerator('efficientnet_lite0#3', random_weights=3)
+    assert built.weights_cfg is None and built.teacher_cfg['out_index'] == 3
+
+
 def test_a_stage_is_timms_own_features():
     import timm
 

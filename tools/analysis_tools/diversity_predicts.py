@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Does token diversity predict what a student learns? The table and the plot over the seeds of an experiment.
+"""Do measures of teachers predict what a student learns? Tables and a plot over the seeds of experiments.
 
-    python tools/analysis_tools/diversity_predicts.py work_dirs/experiment/teachers_shapes
+    python tools/analysis_tools/diversity_predicts.py work_dirs/experiment/teachers_shapes [FOLDER ...]
 
-Reads what is finished of ``tools/experiment.py configs/chains/teachers_shapes.py``, which calls it at its end. Writes
-``prediction.md``, ``prediction.json`` and ``prediction.png`` into the same folder.
+Reads what is finished of ``tools/experiment.py`` with a chain such as ``configs/chains/teachers_shapes.py`` or
+``configs/chains/protocol_teachers.py``, which calls it at its end. Writes ``prediction.md``, ``prediction.json`` and
+``prediction.png`` into each folder; several folders are several data sets.
 """
 
 import argparse
@@ -17,22 +18,24 @@ from mmimg2vec.chain.report.correlation import (
     draw_correlation,
     read_outcomes,
 )
+from mmimg2vec.chain.report.validity import validity_table
 from mmimg2vec.engine.command_line import run, silence_mmengine
 
 
 def main() -> None:
-    """Read, print the table, write the files."""
+    """Read, print the tables, write the files."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('folder', type=Path, help='folder of the experiment, with a folder per seed')
-    folder = parser.parse_args().folder
+    parser.add_argument('folders', type=Path, nargs='+', help='folders of experiments, with a folder per seed')
+    folders = parser.parse_args().folders
     silence_mmengine()
-    outcomes = read_outcomes(folder)
-    text = correlation_table(outcomes)
-    (folder / 'prediction.md').write_text(text + '\n', encoding='utf-8')
-    rows = [asdict(outcome) for outcome in outcomes]
-    (folder / 'prediction.json').write_text(json.dumps(rows, indent=1) + '\n', encoding='utf-8')
-    draw_correlation(outcomes, folder / 'prediction.png')
-    print(f'{text}\n\n{folder}/prediction.md, prediction.json, prediction.png')
+    for folder in folders:
+        outcomes = read_outcomes(folder)
+        text = f'{correlation_table(outcomes)}\n\n{validity_table(outcomes)}'
+        (folder / 'prediction.md').write_text(text + '\n', encoding='utf-8')
+        rows = [asdict(outcome) for outcome in outcomes]
+        (folder / 'prediction.json').write_text(json.dumps(rows, indent=1) + '\n', encoding='utf-8')
+        draw_correlation(outcomes, folder / 'prediction.png')
+        print(f'{text}\n\n{folder}/prediction.md, prediction.json, prediction.png\n')
 
 
 if __name__ == '__main__':

@@ -39,14 +39,16 @@ class Outcome:
     Attributes:
         teacher: Its name; :data:`UNTRAINED` for a student with random weights.
         run: Name of the run's folder, such as ``seed0``.
-        measures: Key of :data:`TEACHER_MEASURES` -> value.
+        measures: Key of :data:`~mmimg2vec.teacher_selection.measures.MEASURES` -> value.
         metrics: Key of :data:`STUDENT_METRICS` -> percent; what is not finished is left out.
+        trained: Whether the teacher's weights are not random.
     """
 
     teacher: str
     run: str
     measures: dict[str, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
+    trained: bool = True
 
 
 def read_outcomes(folder: Path) -> list[Outcome]:
@@ -60,8 +62,10 @@ def read_outcomes(folder: Path) -> list[Outcome]:
         run = file.parents[1]
         for row in json.loads(file.read_text(encoding='utf-8'))['teachers']:
             if row['diversity'] is not None:
-                measures = {key: row[key] for key in TEACHER_MEASURES}
-                outcomes.append(Outcome(row['teacher'], run.name, measures, _metrics(run, row['teacher'])))
+                own = {key: row[key] for key in TEACHER_MEASURES}
+                measures = {**row.get('measures', {}), **own}
+                metrics = _metrics(run, row['teacher'])
+                outcomes.append(Outcome(row['teacher'], run.name, measures, metrics, row.get('trained', True)))
         outcomes.append(Outcome(UNTRAINED, run.name, {}, _metrics(run, UNTRAINED)))
     if not outcomes:
         raise UserError(

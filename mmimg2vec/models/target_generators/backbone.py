@@ -61,8 +61,9 @@ class BackboneTargetGenerator(TargetGenerator):
         std: The teacher's own standard deviation, likewise.
         rgb_channels: Which of the student's channels are red, green and blue. None: the three there are, or a
             single one three times, or the first three of more (after the preprocessor's ``to_rgb``).
-        random_weights: Seed of a teacher with random weights; None (default) wants a checkpoint. Its residual branches
-            all count: norms that a library starts at zero (``zero_init_residual``, ``zero_init_last``) start at one.
+        random_weights: Seed of a teacher with random weights; None (default) wants a checkpoint. A text as teacher then
+            names the network alone. Residual branches all count: norms that a library starts at zero
+            (``zero_init_residual``, ``zero_init_last``) start at one.
         dtype: Type that the teacher runs in: ``'float32'``, ``'bfloat16'`` or ``'float16'``.
         fold_batchnorm: Fold BatchNorm into the convolutions before it (kept only where the features agree).
         compile: Compile the teacher (torch.compile), in place.
@@ -99,6 +100,8 @@ class BackboneTargetGenerator(TargetGenerator):
         if isinstance(teacher, str):
             found = named_teacher(teacher)
             self.teacher_cfg = dict(found['teacher'])
+            if random_weights is not None:
+                del self.teacher_cfg['init_cfg']
             mean, std = (found.get('mean'), found.get('std')) if mean is None else (mean, std)
         else:
             self.teacher_cfg = dict(teacher)
