@@ -177,8 +177,8 @@ def validity_table(outcomes: Sequence[Outcome]) -> str:
     if not rows:
         return 'Fewer than three teachers have all results: no measure can be judged.'
     ceiling = math.sqrt(reliability(scores)) if len(scores) > 1 else math.nan
-    heads = ('measure', 'teachers', 'lineages', 'correlation', '95 % interval', 'ceiling', 'trained alone')
-    heads = (*heads, 'regret', 'regret, linear')
+    controls = ['ceiling', 'trained alone', 'regret', 'regret, linear']
+    heads = ['measure', 'teachers', 'lineages', 'correlation', '95 % interval', *controls]
     lines = [f'| {" | ".join(heads)} |', '|---' + '|---:' * (len(heads) - 1) + '|']
     for row in rows:
         cells = [MEASURES[row.measure].title, str(row.teachers), str(row.lineages), _signed(row.correlation)]
