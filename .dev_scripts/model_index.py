@@ -19,8 +19,16 @@ from config_checks.names import EMBEDDED_DATA, ConfigName, parse_name
 
 FILE = 'model-index.yml'
 # Folders of configs, each a collection; its README names the collection and the paper.
-COLLECTIONS = ('img2vec', 'cae_v2', 'mff', 'benchmarks')
-DATA = {'in1k': 'ImageNet-1k', 'coco': 'COCO', 'ade20k': 'ADE20K', 'own-images': 'images of your own'}
+COLLECTIONS = ('img2vec', 'cae_v2', 'mff', 'benchmarks', 'own_labels')
+DATA = {
+    'in1k': 'ImageNet-1k',
+    'coco': 'COCO',
+    'ade20k': 'ADE20K',
+    'own-images': 'images of your own',
+    'own-classes': 'classes of your own',
+    'own-coco': 'classes of your own in COCO format',
+    'own-maps': 'classes of your own in maps',
+}
 TASKS = {
     None: 'Image Classification',
     'mask-rcnn': 'Object Detection',

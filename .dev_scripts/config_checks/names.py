@@ -38,6 +38,9 @@ DATA = {
     'coco': ('CocoDataset', 80),
     'ade20k': ('ADE20KDataset', 150),
     'own-images': ('CustomDataset', None),
+    'own-classes': ('CustomDataset', None),
+    'own-coco': ('CocoDataset', None),
+    'own-maps': ('BaseSegDataset', None),
     EMBEDDED_DATA: (None, None),
 }
 # mmpretrain's names of the architectures; h12: CAE v2's, with 12 heads at every width.
@@ -64,7 +67,7 @@ MASKS = ('mmimg2vec.RandomTokenMask', 'mmimg2vec.BlockTokenMask')
 
 _NAME = re.compile(
     r'(?:(?P<head>[a-z0-9]+(?:-[a-z0-9]+)*)_)?'
-    r'(?P<kind>vit|vitdet|resnet)(?:-(?P<size>[a-z]+(?:-h\d+)?))?(?:-p(?P<patch>\d+))?(?P<pyramid>-sfp)?_'
+    r'(?P<kind>vit|vitdet|resnet)(?:-(?P<size>(?!sfp_)[a-z]+(?:-h\d+)?))?(?:-p(?P<patch>\d+))?(?P<pyramid>-sfp)?_'
     r'(?:(?P<method>[a-z0-9]+(?:-[a-z0-9]+)*)-pre_)?'
     r'(?P<gpus>\d+)xb(?P<batch>\d+)(?:-accum(?P<accumulation>\d+))?(?P<words>(?:-[a-z0-9]+)*?)'
     r'(?:-(?P<length>\d+)(?P<unit>[exk])|(?<=-knn))_'
@@ -156,8 +159,9 @@ def _is_frozen(cfg: ConfigDict, model: str) -> bool:
     return get(cfg, 'model.backbone.frozen_stages', -1) > 0 and stripped(get(cfg, 'model.type')) == model
 
 
-def _starts_from(cfg: ConfigDict, word: str) -> bool:
-    return word in str(get(cfg, 'model.backbone.init_cfg.checkpoint', ''))
+def _is_continued(cfg: ConfigDict) -> bool:
+    start = get(cfg, 'model.backbone.init_cfg.checkpoint', None)
+    return start is not None and get(cfg, 'model.target_generator.teacher.init_cfg.checkpoint', None) == start
 
 
 # A word stands in the name exactly where its condition holds.
@@ -165,8 +169,7 @@ WORDS: dict[str, Callable[[ConfigDict], bool]] = {
     'amp': is_amp,
     'fsdp': lambda cfg: get(cfg, 'strategy.type') == 'FSDPStrategy',
     'knn': lambda cfg: 'knn' in cfg or _has_type(cfg.get('custom_hooks'), 'KNNHook'),
-    'maeinit': lambda cfg: _starts_from(cfg, '/mae/'),
-    'dinov2init': lambda cfg: _starts_from(cfg, '/dinov2/'),
+    'continued': _is_continued,
     'attentive': lambda cfg: _has_type(get(cfg, 'model.neck'), 'AttentivePooling'),
     'linear': lambda cfg: _is_frozen(cfg, 'ImageClassifier') or _has_type(get(cfg, 'model.neck'), 'FeatureNorm'),
     'frozen': lambda cfg: _is_frozen(cfg, 'EncoderDecoder'),
@@ -237,7 +240,8 @@ def _batch(cfg: ConfigDict, name: ConfigName) -> dict[str, tuple[Any, Any]]:
     }
     path = 'optim_wrapper.accumulative_counts'
     facts[path] = (get(cfg, path, 1), name.accumulation)
-    if name.head in BASE_LR and name.data != EMBEDDED_DATA:
+    # What goes on from a good backbone has rates of its own.
+    if name.head in BASE_LR and name.data != EMBEDDED_DATA and 'continued' not in name.words:
         path, wanted = 'optim_wrapper.optimizer.lr', BASE_LR[name.head] * step * name.accumulation / 256
         found = get(cfg, path, 0.0)
         facts[path] = (wanted if math.isclose(found, wanted, rel_tol=1e-9) else found, wanted)

@@ -15,6 +15,7 @@ from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 
 from mmimg2vec.datasets.image_files import find_images, unreadable
+from mmimg2vec.engine.own_data import take_own_data
 from mmimg2vec.environment import require
 from mmimg2vec.errors import UserError
 from mmimg2vec.inference.base import ImageInferencer
@@ -70,6 +71,7 @@ def infer(
             ``out`` is in the way, there is no readable image, or (all else being written) too many fail.
     """
     cfg = config.copy() if isinstance(config, Config) else load_config(str(config))
+    take_own_data(cfg)
     task, distribution = _task(cfg)
     if not Path(checkpoint).is_file() and '://' not in str(checkpoint):
         raise UserError(f'no checkpoint {checkpoint}: check the path')

@@ -29,6 +29,7 @@ from mmimg2vec.chain.plan import Chain, Stage
 from mmimg2vec.chain.records import read_config
 from mmimg2vec.checkpoint.newest import newest_checkpoint
 from mmimg2vec.checkpoint.trained import fill_trained
+from mmimg2vec.engine.own_data import take_own_data
 from mmimg2vec.visualization.figures import save_figure
 
 #: Distinct colors (RGB), by class.
@@ -82,6 +83,7 @@ def predict(chain: Chain, stage: Stage, count: int) -> tuple[list[Any], tuple[st
     """
     checkpoint = newest_checkpoint(chain.folder(stage))
     cfg = read_config(stage)
+    take_own_data(cfg)
     if checkpoint is None or cfg.get('val_dataloader') is None:
         return None
     scope = DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine'))

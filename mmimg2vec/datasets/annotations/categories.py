@@ -13,6 +13,8 @@ from mmimg2vec.errors import UserError
 # The heads of mmpretrain, mmdet and mmseg that are as wide as the class list; a region proposal head has one class.
 _CLASS_HEAD = re.compile(r'(?:^|\.)(?:head|decode_head|auxiliary_head|bbox_head|mask_head)(?:\.\d+)?$')
 
+_OUTLINE = re.compile(rb'"segmentation"\s*:\s*(?:\[\s*\[\s*[\d.-]|\{)')
+
 
 def is_class_head(name: str) -> bool:
     """Whether a part of a model by this dotted name predicts the classes of the dataset."""
@@ -35,6 +37,15 @@ def coco_categories(ann_file: str | Path) -> dict[int, str]:
                         return {category['id']: category['name'] for category in found}
                     position = content.rfind(b'"categories"', 0, position)
     raise UserError(f'{ann_file} has no list of categories: name an annotation file in COCO format as ann_file')
+
+
+def has_polygons(ann_file: str | Path) -> bool:
+    """Whether a COCO annotation file has the outline of an object, a polygon or run lengths, beside the boxes."""
+    with open(ann_file, 'rb') as file:
+        if not Path(ann_file).stat().st_size:
+            return False
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return _OUTLINE.search(content) is not None
 
 
 def category_problem(names: Sequence[str], classes: Sequence[str], ann_file: str | Path) -> str | None:
