@@ -9,7 +9,11 @@ all three stay as they are; what this package reads itself is read safely all th
 ``load_from``, ``resume``, and ``init_cfg`` where mmengine initializes.
 """
 
+from __future__ import annotations
+
+import importlib
 import os
+from typing import TYPE_CHECKING, Any
 
 from mmimg2vec.environment import check_environment, silence_onedl
 from mmimg2vec.errors import UserError, install_excepthook
@@ -27,4 +31,22 @@ if _PATCH:
     register_safe_loaders()
     silence_onedl()
 
-__all__ = ['UserError', '__version__', 'registry']
+if TYPE_CHECKING:
+    from mmimg2vec.checkpoint.backbone_file import load_backbone
+    from mmimg2vec.engine.pretraining import pretrain
+
+__all__ = ['UserError', '__version__', 'load_backbone', 'pretrain', 'registry']
+
+# Imported when they are first asked for: what they need takes seconds.
+_LAZY = {'load_backbone': 'mmimg2vec.checkpoint.backbone_file', 'pretrain': 'mmimg2vec.engine.pretraining'}
+
+
+def __getattr__(name: str) -> Any:
+    """The functions for notebooks.
+
+    Raises:
+        AttributeError: The package has no such name.
+    """
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -226,6 +226,29 @@ def read_backbone(path: str | Path, arch: str | None = None, num_heads: int | No
     return Backbone(state, read_architecture(state, config, str(path), arch, num_heads), description)
 
 
+def load_backbone(path: str | Path) -> VisionTransformer:
+    """Build the network of a ``backbone.pth``, with its weights, in eval mode.
+
+    ``model(images)[0]`` are the tokens ``(B, 1 + L, C)``, the class token first, of images ``(B, 3, H, W)`` with the
+    mean and standard deviation of ``model.preprocessing``. Images of any size will do: the position embeddings are
+    resized.
+
+    Args:
+        path: ``backbone.pth`` of a run, or one of its checkpoints.
+
+    Returns:
+        mmpretrain's network. Its attribute ``preprocessing`` has ``mean`` and ``std`` for values from 0 to 1, and
+        ``channel_order``; None where the file does not tell.
+
+    Raises:
+        UserError: The file is missing or damaged, or holds no plain vision transformer.
+    """
+    found = read_backbone(path)
+    model = found.build()
+    model.preprocessing = found.description.preprocessing
+    return model
+
+
 def backbone_config(path: str | Path, **kwargs: Any) -> dict[str, Any]:
     """Describe the backbone of a ``backbone.pth`` for mmpretrain, mmdet or mmseg, to start from its weights.
 

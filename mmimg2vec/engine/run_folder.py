@@ -58,6 +58,13 @@ def begin_run(work_dir: str | Path, resume: bool, overwrite: bool = False) -> No
         print(f'mmimg2vec: note: the results of an earlier run were moved to {aside}')
 
 
+def end_run(work_dir: str | Path) -> None:
+    """Let go of a folder before the process ends; without it the end of the process does so."""
+    lock = _held.pop(str(Path(work_dir).resolve()), None)
+    if lock is not None:
+        lock.release()
+
+
 def check_free(work_dir: str | Path, resume: bool, overwrite: bool = False) -> None:
     """Look whether :func:`begin_run` would claim a folder, and claim nothing.
 

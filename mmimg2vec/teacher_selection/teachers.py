@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import re
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,10 @@ def find_teacher(text: str) -> dict[str, Any]:
             raise UserError(f'{name} is a run with weights of its own: leave out @{weights}')
         return dict(type=_GENERATOR, teacher=name)
     else:
-        raise UserError(f'no teacher {text!r}: name {_FORMS}; there are {", ".join([*shipped, *PACKAGED])}')
+        known = [*shipped, *PACKAGED]
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f'; near: {near[0]}' if near else ''
+        raise UserError(f'no teacher {text!r}{hint}: name {_FORMS}; there are {", ".join(known)}')
     if weights == 'random':
         generator['random_weights'] = 0
         if isinstance(generator.get('teacher'), dict):
