@@ -3,7 +3,8 @@
 #   tools/dist_train.sh CONFIG PROCESSES [options of tools/train.py]
 # PROCESSES: per machine; as many as GPUs, or any number where there is no GPU (gloo is used then).
 # Several machines: the same command on each, with NNODES=2 NODE_RANK=0|1 MASTER_ADDR=first.machine [PORT=29500].
-# MAX_RESTARTS=N: torchrun starts failed processes again, N times; give --resume then.
+# MAX_RESTARTS=N: torchrun starts failed processes again, N times; give --resume then. On several machines 3 with --resume.
+# They meet by torchrun's c10d rendezvous; RDZV_ID tells runs apart that share the first machine and its port.
 # Exit status 75: SIGTERM or SIGUSR1 ended the run with a checkpoint; start it again with --resume.
 # PYTHON names the interpreter (default: the checkout's .venv, else python).
 set -euo pipefail

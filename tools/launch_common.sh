@@ -26,11 +26,25 @@ torchrun_script() { # SCRIPT ARGUMENTS...; reads $processes
     shift
     case "$processes" in '' | *[!0-9]* | 0) echo "PROCESSES is a number from 1, not \"$processes\"" >&2; exit 2 ;; esac
     local nodes=${NNODES:-1}
+    local rendezvous=(--master-addr="${MASTER_ADDR:-127.0.0.1}" --node-rank="${NODE_RANK:-0}")
+    local restarts=${MAX_RESTARTS:-0}
     if [ "$nodes" -gt 1 ]; then
-        # All machines have to name the same address and port.
+        # All machines have to name the same address and port. One that fails makes all of them meet again, which the
+        # static rendezvous of a single machine cannot.
         : "${MASTER_ADDR:?MASTER_ADDR must name the first machine when NNODES is above 1}"
         : "${NODE_RANK:?NODE_RANK must number this machine, from 0, when NNODES is above 1}"
-        PORT=${PORT:-29500}
+        local host=0
+        if [ "$NODE_RANK" -eq 0 ]; then host=1; fi
+        rendezvous=(
+            --rdzv-backend=c10d
+            --rdzv-endpoint="$MASTER_ADDR:${PORT:-29500}"
+            --rdzv-id="${RDZV_ID:-mmimg2vec}"
+            --rdzv-conf="is_host=$host"
+        )
+        # What was started again without --resume would be refused, for its folder holds a run.
+        case " $* " in *" --resume "*) restarts=${MAX_RESTARTS:-3} ;; esac
+    else
+        rendezvous+=(--master-port="${PORT:-$(free_port)}")
     fi
     if ! has_gpu; then
         # torchrun's own default is 1 thread; share the cores out instead.
@@ -44,11 +58,9 @@ torchrun_script() { # SCRIPT ARGUMENTS...; reads $processes
     export PET_SIGNALS_TO_HANDLE=${PET_SIGNALS_TO_HANDLE:-SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1}
     "$PYTHON" -m torch.distributed.run \
         --nnodes="$nodes" \
-        --node-rank="${NODE_RANK:-0}" \
         --nproc-per-node="$processes" \
-        --master-addr="${MASTER_ADDR:-127.0.0.1}" \
-        --master-port="${PORT:-$(free_port)}" \
-        --max-restarts="${MAX_RESTARTS:-0}" \
+        "${rendezvous[@]}" \
+        --max-restarts="$restarts" \
         "$tools/$script" "$@" --launcher pytorch &
     local child=$! status=0
     trap 'kill -TERM "$child" 2>/dev/null' TERM INT

@@ -62,9 +62,15 @@ def test_several_machines_need_an_address_and_a_rank(echo):
     result = run('dist_train.sh', 'c.py', '8', NNODES='2', **echo)
     assert result.returncode != 0
     assert 'MASTER_ADDR must name the first machine' in result.stderr
-    result = run('dist_train.sh', 'c.py', '8', NNODES='2', NODE_RANK='1', MASTER_ADDR='first', **echo)
-    for word in ('--nnodes=2', '--node-rank=1', '--master-addr=first', '--master-port=29500'):
-        assert word in result.stdout.split()
+    several = dict(NNODES='2', MASTER_ADDR='first', **echo)
+    words = run('dist_train.sh', 'c.py', '8', NODE_RANK='1', **several).stdout.split()
+    for word in ('--nnodes=2', '--rdzv-backend=c10d', '--rdzv-endpoint=first:29500', '--rdzv-conf=is_host=0'):
+        assert word in words
+    assert '--max-restarts=0' in words  # what was started again would find a run in its folder
+    words = run('dist_train.sh', 'c.py', '8', '--resume', NODE_RANK='0', **several).stdout.split()
+    assert '--max-restarts=3' in words and '--rdzv-conf=is_host=1' in words
+    words = run('dist_train.sh', 'c.py', '8', '--resume', NODE_RANK='0', MAX_RESTARTS='0', **several).stdout.split()
+    assert '--max-restarts=0' in words
 
 
 def test_dist_test_passes_the_checkpoint_on(echo):
