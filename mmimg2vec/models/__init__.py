@@ -7,7 +7,7 @@ from mmimg2vec.models.backbones import (
     ViTDet,
 )
 from mmimg2vec.models.data_preprocessor import MaskedImagePreprocessor
-from mmimg2vec.models.heads import FeatureHead, TokenAlignmentHead, TokenHead
+from mmimg2vec.models.heads import FeatureHead, SeveralHeads, TokenAlignmentHead, TokenHead
 from mmimg2vec.models.layers.roi_extractor import ScaledGradientRoIExtractor
 from mmimg2vec.models.losses import CosineFeatureLoss, MSEFeatureLoss, SmoothL1FeatureLoss
 from mmimg2vec.models.necks import (
@@ -23,7 +23,9 @@ from mmimg2vec.models.necks import (
 from mmimg2vec.models.target_generators import (
     BackboneTargetGenerator,
     CLIPTargetGenerator,
+    HOGTargetGenerator,
     PixelTargetGenerator,
+    SeveralTargetGenerators,
     TargetGenerator,
 )
 from mmimg2vec.models.teachers.clip_tower import CLIPVisionTower
@@ -44,6 +46,7 @@ __all__ = [
     'FeatureHead',
     'FeatureNorm',
     'FrozenVisionTransformer',
+    'HOGTargetGenerator',
     'Img2Vec',
     'LatentRegressor',
     'MSEFeatureLoss',
@@ -55,6 +58,8 @@ __all__ = [
     'RelativePositionVisionTransformer',
     'ScaledGradientRoIExtractor',
     'SelfAttentionDecoder',
+    'SeveralHeads',
+    'SeveralTargetGenerators',
     'SimpleFeaturePyramid',
     'SmoothL1FeatureLoss',
     'TargetGenerator',

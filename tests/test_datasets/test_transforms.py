@@ -33,6 +33,31 @@ class TestRandomTokenMask(MaskTransformContract):
         return RandomTokenMask(self.patch, self.ratio if mask_ratio is None else mask_ratio, **kwargs)
 
 
+class TestBlocks:
+    """Squares of patches are masked or visible as a whole."""
+
+    def test_a_block_is_one_thing(self):
+        np.random.seed(0)
+        mask = RandomTokenMask((8, 16), 0.7, block=2).transform(dict(img=np.zeros((64, 192, 3))))['mask'].reshape(8, 12)
+        blocks = mask.reshape(4, 2, 6, 2).swapaxes(1, 2).reshape(4, 6, 4)
+        assert (blocks.all(-1) | ~blocks.any(-1)).all()
+        # round(24 blocks * 0.7), of four patches each
+        assert mask.sum() == 17 * 4 and RandomTokenMask((8, 16), 0.7, block=2).count(64, 192) == (96, 68)
+
+    def test_one_patch_is_the_mask_of_before(self):
+        drawn = []
+        for kwargs in ({}, {'block': 1}):
+            np.random.seed(3)
+            drawn.append(RandomTokenMask(8, 0.75, **kwargs).transform(dict(img=np.zeros((64, 64, 3)))))
+        assert (drawn[0]['mask'] == drawn[1]['mask']).all() and (drawn[0]['token_rank'] == drawn[1]['token_rank']).all()
+
+    def test_mistakes(self):
+        with pytest.raises(DataError, match=r'14 x 14 patches are not divisible into blocks of 4 x 4'):
+            RandomTokenMask(16, 0.75, block=4).transform(dict(img=np.zeros((224, 224, 3))))
+        with pytest.raises(DataError, match='block=0 of RandomTokenMask'):
+            RandomTokenMask(16, 0.75, block=0)
+
+
 def test_patches_that_are_not_square():
     results = RandomTokenMask((8, 16), 0.6).transform(dict(img=np.zeros((40, 64, 3), np.uint8)))
     assert results['mask'].shape == results['token_rank'].shape == (20,)

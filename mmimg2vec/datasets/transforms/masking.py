@@ -49,13 +49,21 @@ class RandomTokenMask(BaseTransform):
         patch_size: Side of a patch in pixels, or (height, width).
         mask_ratio: Share of masked patches, inside (0, 1).
         masks_per_image: Masks that are drawn for an image, K; 1 or more.
+        block: Patches along the side of a square that is masked or visible as a whole (Pixio, arXiv 2512.15715, masks
+            blocks of 4 x 4); the ratio is that of blocks then. 1 masks patch by patch.
 
     Raises:
-        DataError: The ratio or the number of masks is out of range; or, at the first image, the image is not divisible
-            into patches or the ratio leaves no patch visible or none masked.
+        DataError: The ratio, the number of masks or the block is out of range; or, at the first image, the image is not
+            divisible into patches, or these not into blocks, or the ratio leaves no patch visible or none masked.
     """
 
-    def __init__(self, patch_size: int | tuple[int, int], mask_ratio: float = 0.75, masks_per_image: int = 1) -> None:
+    def __init__(
+        self,
+        patch_size: int | tuple[int, int],
+        mask_ratio: float = 0.75,
+        masks_per_image: int = 1,
+        block: int = 1,
+    ) -> None:
         if not 0 < mask_ratio < 1:
             raise DataError(
                 f'mask_ratio={mask_ratio} is out of range: set it between 0 and 1, both excluded (a count of patches '
@@ -65,9 +73,12 @@ class RandomTokenMask(BaseTransform):
             raise DataError(
                 f'masks_per_image={masks_per_image!r} of {type(self).__name__}: set it to a whole number, 1 or more'
             )
+        if isinstance(block, bool) or not isinstance(block, int) or block < 1:
+            raise DataError(f'block={block!r} of {type(self).__name__}: set it to a whole number of patches, 1 or more')
         self.patch_size = (patch_size, patch_size) if isinstance(patch_size, int) else tuple(patch_size)
         self.mask_ratio = mask_ratio
         self.masks_per_image = masks_per_image
+        self.block = block
 
     def transform(self, results: dict) -> dict:
         """Add ``mask`` and ``token_rank`` to the results."""
@@ -84,13 +95,15 @@ class RandomTokenMask(BaseTransform):
 
     def draw(self, grid: tuple[int, int], num_masked: int) -> np.ndarray:
         """One mask, bool (L,), over a grid of rows and columns, from ``numpy.random``."""
-        return random_token_mask(grid[0] * grid[1], num_masked)
+        rows, columns = grid[0] // self.block, grid[1] // self.block
+        blocks = random_token_mask(rows * columns, num_masked // self.block**2).reshape(rows, columns)
+        return blocks.repeat(self.block, axis=0).repeat(self.block, axis=1).ravel()
 
     def count(self, height: int, width: int) -> tuple[int, int]:
         """Numbers of patches and of masked patches for an image of ``height`` x ``width`` pixels.
 
         Raises:
-            DataError: The image is no whole number of patches, or all or none would be masked.
+            DataError: The image is no whole number of patches or of blocks, or all or none would be masked.
         """
         patch_height, patch_width = self.patch_size
         if height % patch_height or width % patch_width:
@@ -98,8 +111,14 @@ class RandomTokenMask(BaseTransform):
                 f'an image of {height} x {width} px is not divisible into patches of {patch_height} x {patch_width} '
                 'px: change the crop size of the pipeline or patch_size'
             )
-        num_tokens = (height // patch_height) * (width // patch_width)
-        num_masked = round(num_tokens * self.mask_ratio)
+        grid = (height // patch_height, width // patch_width)
+        if grid[0] % self.block or grid[1] % self.block:
+            raise DataError(
+                f'{grid[0]} x {grid[1]} patches are not divisible into blocks of {self.block} x {self.block}: change '
+                'block, the crop size of the pipeline or patch_size'
+            )
+        num_tokens = grid[0] * grid[1]
+        num_masked = round(num_tokens // self.block**2 * self.mask_ratio) * self.block**2
         if not 0 < num_masked < num_tokens:
             raise DataError(
                 f'mask_ratio={self.mask_ratio} masks {num_masked} of {num_tokens} tokens: at least one must be '
@@ -110,7 +129,7 @@ class RandomTokenMask(BaseTransform):
     def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(patch_size={self.patch_size}, mask_ratio={self.mask_ratio}, '
-            f'masks_per_image={self.masks_per_image})'
+            f'masks_per_image={self.masks_per_image}, block={self.block})'
         )
 
 

@@ -76,7 +76,8 @@ class MaskedImageModel(BaseSelfSupervisor):
         self.neck = MODELS.build({**sizes, **neck})
         _check_kind('neck', self.neck, self.neck_kind)
         class_channels = self.neck.out_channels if self.neck.predicts_class else dims
-        self.head = MODELS.build({'in_channels': class_channels, 'pooled_channels': layout.pooled_channels, **head})
+        widths = dict(in_channels=class_channels, pooled_channels=layout.pooled_channels)
+        self.head = MODELS.build({**widths, **({'parts': layout.parts} if layout.parts else {}), **head})
         _check_kind('head', self.head, self.head_kind)
 
     def forward(

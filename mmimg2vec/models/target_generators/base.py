@@ -28,11 +28,13 @@ class TargetLayout:
         grid: Rows and columns of the token grid.
         channels: Width of the target tokens.
         pooled_channels: Width of the feature of the whole image; 0 where there is none.
+        parts: Of several teachers side by side: name, channels and pooled channels of each.
     """
 
     grid: tuple[int, int]
     channels: int
     pooled_channels: int
+    parts: tuple[tuple[str, int, int], ...] = ()
 
 
 class TargetGenerator(BaseModule, metaclass=ABCMeta):
