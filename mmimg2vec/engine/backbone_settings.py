@@ -19,6 +19,8 @@ from mmimg2vec.checkpoint.positions import file_grid
 from mmimg2vec.checkpoint.safe_load import safe_load
 from mmimg2vec.errors import UserError
 
+# Transforms that cut an image into the student's patches.
+_MASKS = ('RandomTokenMask', 'BlockTokenMask')
 _KINDS = ('VisionTransformer', 'FrozenVisionTransformer', 'RelativePositionVisionTransformer', 'ViTDet')
 _ARCH = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
 # Of the whole architecture these stay the config's: they are of its images and of what it does with the tokens.
@@ -59,6 +61,60 @@ def take_backbone_settings(cfg: Config) -> None:
         backbone[key] = value
     if is_main_process():
         print(f'mmimg2vec: note: as {path} has it: model.backbone {_text(changed)}', file=sys.stderr)
+
+
+def take_released_backbone(cfg: Config) -> None:
+    """Let a run that goes on from a backbone have the network of its file, as student and as teacher.
+
+    Such a run is one whose student and teacher start from the same file: a released backbone that is continued on other
+    images. Width, depth, heads, patch size, LayerScale and norms become the file's; the masks are cut into its patches;
+    the position embedding is trained on, as it was. What was changed is said in one line.
+
+    Args:
+        cfg: The config of a run, changed in place.
+
+    Raises:
+        UserError: The file is no plain vision transformer, does not say its heads, or its patches do not divide the
+            images.
+    """
+    model = cfg.get('model') or {}
+    backbone, generator = model.get('backbone') or {}, model.get('target_generator') or {}
+    teacher = generator.get('teacher')
+    path = (backbone.get('init_cfg') or {}).get('checkpoint')
+    same = isinstance(teacher, Mapping) and (teacher.get('init_cfg') or {}).get('checkpoint') == path
+    if path is None or not same:
+        return
+    if not os.path.isfile(path):
+        raise UserError(
+            f'no backbone {path} to continue: convert a release with tools/model_converters/export_backbone.py, or '
+            'name the backbone.pth of a run, by the environment variable IMG2VEC_BACKBONE'
+        )
+    found = read_backbone(path).architecture.mmpretrain_kwargs()
+    for key in _OF_THE_TASK:
+        found.pop(key)
+    if found.pop('final_norm') is False or not found['with_cls_token']:
+        raise UserError(f'{path} has no class token or no final norm: its tokens are not those of a pre-training')
+    patch = found['patch_size']
+    if not isinstance(patch, int) or backbone['img_size'] % patch:
+        raise UserError(
+            f'{path} has patches of {patch} px, which do not divide the images of {backbone["img_size"]} px: set '
+            'model.backbone.img_size and the scale of RandomResizedCrop to a multiple'
+        )
+    for key, value in found.items():
+        backbone[key] = value
+    backbone['pos_embed'] = 'learned'
+    generator['teacher'] = path
+    for transform in _transforms(cfg.train_dataloader.dataset):
+        if str(transform.get('type')).split('.')[-1] in _MASKS:
+            transform['patch_size'] = patch
+    if is_main_process():
+        print(f'mmimg2vec: note: student and teacher are the network of {path}: {_text(found)}', file=sys.stderr)
+
+
+def _transforms(dataset: Mapping[str, Any]) -> list[dict[str, Any]]:
+    while 'dataset' in dataset:
+        dataset = dataset['dataset']
+    return dataset.get('pipeline', [])
 
 
 def _own(backbone: Mapping[str, Any], key: str, arch: Mapping[str, int]) -> Any:

@@ -14,10 +14,11 @@ from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 
-from mmimg2vec.engine.backbone_settings import take_backbone_settings
+from mmimg2vec.engine.backbone_settings import take_backbone_settings, take_released_backbone
 from mmimg2vec.engine.console import ConsoleRunner
 from mmimg2vec.engine.construction_errors import construction_error, keep_trace
 from mmimg2vec.engine.launch import LAUNCHERS
+from mmimg2vec.engine.own_data import take_own_data
 from mmimg2vec.engine.settings_check import check_settings
 from mmimg2vec.environment import require
 from mmimg2vec.errors import UserError
@@ -134,9 +135,11 @@ def build_runner(cfg: Config) -> Any:
 
     Raises:
         UserError: A setting cannot work, a visualization backend needs a package that is missing, or the file that a
-            backbone starts from does not say what the config leaves to it.
+            backbone starts from, or the data of a template, do not say what the config leaves to them.
     """
     check_settings(cfg)
+    take_own_data(cfg)
+    take_released_backbone(cfg)
     take_backbone_settings(cfg)
     for backend in (cfg.get('visualizer') or {}).get('vis_backends') or []:
         kind = backend['type'].split('.')[-1]

@@ -44,11 +44,12 @@ class TinyFiles:
         backbone = {**backbone, 'img_size': (GRID + 2) * backbone['patch_size']}
         del backbone['init_cfg'], backbone['pos_embed']
         backbone['type'] = 'mmpretrain.VisionTransformer'
-        return self._save(MODELS.build(backbone), 'backbone.', f'student{len(backbone)}.pth')
+        text = f'model = {dict(backbone=backbone)!r}'
+        return self._save(MODELS.build(backbone), 'backbone.', f'student{len(backbone)}.pth', {'config': text})
 
-    def _save(self, module: torch.nn.Module, prefix: str, name: str) -> str:
+    def _save(self, module: torch.nn.Module, prefix: str, name: str, meta: dict | None = None) -> str:
         state = {prefix + key: value for key, value in module.state_dict().items()}
-        torch.save({'state_dict': state}, self.folder / name)
+        torch.save({'state_dict': state, 'meta': meta or {}}, self.folder / name)
         return str(self.folder / name)
 
 
@@ -145,6 +146,7 @@ def shrink_model(model: dict, files: TinyFiles) -> None:
     backbone, neck, generator = model['backbone'], model['neck'], model['target_generator']
     backbone['arch'] = dict(ARCH)
     backbone['img_size'] = GRID * backbone['patch_size']
+    start = dict(backbone.get('init_cfg') or {}).get('checkpoint')
     if 'init_cfg' in backbone:
         backbone['init_cfg']['checkpoint'] = files.student(backbone)
     if model.get('fusion'):
@@ -157,6 +159,8 @@ def shrink_model(model: dict, files: TinyFiles) -> None:
     if stripped(generator['type']) == 'CLIPTargetGenerator':
         generator['teacher'].update(copy.deepcopy(CLIP))
         generator['teacher']['init_cfg']['checkpoint'] = files.clip
+    elif start and generator['teacher']['init_cfg']['checkpoint'] == start:  # one file is student and teacher
+        generator['teacher']['init_cfg']['checkpoint'] = backbone['init_cfg']['checkpoint']
     elif 'teacher' in generator:
         generator['teacher'].update(TEACHER)
         generator['teacher']['init_cfg']['checkpoint'] = files.teacher

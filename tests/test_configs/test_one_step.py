@@ -47,7 +47,7 @@ def test_one_step(case, tiny_files, tmp_path):
     views = cfg.optim_wrapper.get('accumulative_counts', 1) * mask_transform(cfg).get('masks_per_image', 1)
     rate = cfg.optim_wrapper.optimizer.lr * 2 / cfg.auto_scale_lr.base_batch_size
     name = parse_name((FILES[case] if case in FILES else ROOT / ROWS[case].config).stem)
-    if case != DEMO.stem:
+    if case != DEMO.stem and 'continued' not in name.words:
         assert math.isclose(rate, BASE_LR[name.head] * 2 * views / 256, rel_tol=1e-9)
     runner = build_runner(cfg)
     before = {}
@@ -66,7 +66,8 @@ def test_one_step(case, tiny_files, tmp_path):
         assert torch.equal(value, before[name]) != value.requires_grad, name
         assert value.isfinite().all(), name
     # The learning rate follows the real batch: 1 process x 2 images.
-    assert math.isclose(runner.optim_wrapper.optimizer.param_groups[0]['initial_lr'], rate, rel_tol=1e-6)
+    found = max(group['initial_lr'] for group in runner.optim_wrapper.optimizer.param_groups)
+    assert math.isclose(found, rate, rel_tol=1e-6)
     _check_log(cfg, runner)
     checkpoint = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)
     assert not [key for key in checkpoint['state_dict'] if 'target_generator' in key]
@@ -152,7 +153,12 @@ def test_cae_v2s_questions_are_rows():
 @pytest.mark.parametrize('scope', ['mmpretrain', 'mmdet', 'mmseg'])
 @pytest.mark.parametrize(
     'case',
-    ['selfattn', 'mse', 'fusion', *(word for word in FILES if 'dinov2init' in word or 'knn' in word or 'mff_' in word)],
+    [
+        'selfattn',
+        'mse',
+        'fusion',
+        *(word for word in FILES if ('knn' in word and 'continued' not in word) or 'mff_' in word),
+    ],
 )
 def test_parts_build_under_every_default_scope(case, scope, tiny_files):
     pytest.importorskip(scope)

@@ -12,7 +12,7 @@ from mmengine.hooks import EMAHook, Hook, LoggerHook
 from mmengine.registry import MODELS
 
 from mmimg2vec.datasets.image_files import read_list
-from mmimg2vec.engine.hooks import GradNormHook, SeededStepHook, ThroughputHook
+from mmimg2vec.engine.hooks import GradNormHook, SeededStepHook, ThroughputHook, knn
 from mmimg2vec.engine.hooks.backbone_export import backbone_state
 from mmimg2vec.errors import UserError
 
@@ -117,6 +117,22 @@ def test_knn_hook(images, tmp_path):
         history = run.message_hub.get_scalar(name).data[0]
         assert history.tolist() == [100, 100]  # the nearest of each image is itself; epochs 2, 3
         assert [line['step'] for line in scalars(tmp_path / 'again') if name in line] == [6, 9]
+
+
+def test_knn_hook_says_what_the_run_started_from(images, tmp_path, monkeypatch):
+    """Before the first step, and in one line where it became worse; a resumed run knows the numbers of before."""
+    accuracies = iter([80.0, 79.5, 60.0, 10.0])
+    monkeypatch.setattr(knn, 'knn_accuracies', lambda *args: {'cls': next(accuracies)})
+    hook = knn_hook(images, interval=1, k=1, pools=('cls',), before=True)
+    toy.runner_of(images, tmp_path / 'run', 2, [hook], log_level='INFO').train()
+    toy.runner_of(images, tmp_path / 'run', 3, [hook], log_level='INFO', resume=True).train()
+    log = ''.join(path.read_text() for path in (tmp_path / 'run').glob('*/*.log'))
+    assert log.count('before training knn/accuracy_cls_token: 80.00') == 1
+    fell = [line.split('INFO - ')[-1] for line in log.splitlines() if 'makes the backbone worse' in line]
+    assert sorted(line.split('knn/accuracy_cls_token ')[1].split(':')[0] for line in fell) == [
+        'fell from 80.00 before training to 10.00',
+        'fell from 80.00 before training to 60.00',
+    ]
 
 
 def test_knn_hook_names_a_missing_folder(images, tmp_path):

@@ -34,6 +34,8 @@ _BLOCK = {
     'ffn.layers.1': 'mlp.fc2',
     'ffn.gamma2.weight': 'ls2.gamma',
 }
+# As timm, DINOv2 and DINOv3 name them.
+_REGISTERS = ('reg_token', 'register_tokens', 'storage_tokens')
 # (width, blocks, heads) -> size in timm's model names.
 _SIZES = {
     (192, 12, 3): 'tiny',
@@ -155,6 +157,11 @@ def _rename(name: str, blocks: str, new_blocks: str, stem: Mapping[str, str], bl
     for old, new in table.items():
         if rest == old or rest.startswith(f'{old}.'):
             return start + new + rest[len(old) :]
+    if rest in _REGISTERS:
+        raise UserError(
+            f'the backbone has register tokens ({name}), for which mmpretrain has no place, so its features would be '
+            'others: take the release without registers, or take this one as a teacher (timm:NAME@FILE)'
+        )
     raise UserError(
         f'the backbone has {name}, which a plain vision transformer does not: only plain ones can be renamed'
     )
