@@ -157,7 +157,7 @@ def test_cae_v2s_questions_are_rows():
         'selfattn',
         'mse',
         'fusion',
-        *(word for word in FILES if ('knn' in word and 'continued' not in word) or 'mff_' in word),
+        *(word for word in FILES if '-knn-coslr' in word or 'mff_' in word),
     ],
 )
 def test_parts_build_under_every_default_scope(case, scope, tiny_files):
