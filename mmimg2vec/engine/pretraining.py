@@ -95,7 +95,8 @@ def pretraining_config(
     (dataset.get('dataset') or dataset).data_root = str(images)
     if generator is not None:
         # As the reference has it, but for what the teacher's own config says.
-        kept = {key: cfg.model.target_generator[key] for key in ('normalization', 'dtype')}
+        reference = cfg.model.get('target_generator') or {}
+        kept = {key: reference[key] for key in ('normalization', 'dtype') if key in reference}
         cfg.model.target_generator = {**kept, **generator}
     cfg.work_dir = str(out)
     set_dataloader_defaults(cfg)
