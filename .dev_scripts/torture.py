@@ -198,7 +198,7 @@ def kills(runs: Runs, count: int, rng: random.Random) -> tuple[int, int, str]:
     while done < count:
         name, config = f'killed_{trials}', ('one', 'masks_workers', 'workers', 'masks')[trials % 4]
         trials += 1
-        for _ in range(min(10, count - done)):
+        for _ in range(min(5, count - done)):
             process = runs.start(config, name, '--resume', STEP_SECONDS='0.02')
             before = runs.saved(name) if (runs.folder / name).exists() else 0
             runs.wait_for_step(name, min(before + rng.randint(1, 9), 55), process)
@@ -213,6 +213,7 @@ def kills(runs: Runs, count: int, rng: random.Random) -> tuple[int, int, str]:
         alone = config.replace('workers', '').strip('_') or 'one'  # to the end without workers
         runs.run(alone, name, '--resume')
         held += runs.same(name, f'whole_{alone}')
+        print(f'{done} kills: {held} of {trials} runs held', file=sys.stderr)
     return held, trials, f'{done} kills in {trials} runs; at most {lost} steps lost, a checkpoint every 3'
 
 
@@ -234,6 +235,7 @@ def rank_kills(runs: Runs, count: int, rng: random.Random) -> tuple[int, int, st
             left = alive()
         runs.run(config, name, '--resume', processes=2)
         held += runs.same(name, f'pair_{config}') and not left
+        print(f'{index + 1} kills of a process of two: {held} held', file=sys.stderr)
     return held, count, 'the launcher ends, no process is left, the next start ends alike'
 
 
