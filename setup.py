@@ -46,7 +46,9 @@ def link_for_mim() -> None:
     folder.mkdir()
     for name in FOR_MIM:
         (folder / name).symlink_to(os.path.join('..', '..', name))
-    write_model_index(ROOT, folder)
+    # onedl-mim looks for an editable installation's index beside setup.py, openmim in the package.
+    write_model_index(ROOT, ROOT)
+    (folder / 'model-index.yml').symlink_to(os.path.join('..', '..', 'model-index.yml'))
 
 
 def copy_for_mim(folder: Path) -> None:

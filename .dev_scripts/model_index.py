@@ -94,12 +94,13 @@ def _model(config: Path, name: ConfigName, collection: str, head: str) -> dict[s
         metadata['Epochs' if name.by_epoch else 'Iterations'] = name.length
     if name.downstream:
         metadata['Task'] = TASKS[name.head]
-    # Neither results nor weights: nothing was trained at this size here.
+    # Neither results nor weights: nothing was trained at this size here. `mim download` goes on to the config only
+    # where there is a name of weights: the empty one is there always.
     return {
         'Name': config.stem,
         'In Collection': collection,
         'Config': config.as_posix(),
         'Metadata': metadata,
         'Results': None,
-        'Weights': None,
+        'Weights': [''],
     }

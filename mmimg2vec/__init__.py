@@ -23,13 +23,14 @@ _PATCH = os.environ.get('MMIMG2VEC_PATCH', '1') != '0'
 if _PATCH:
     install_excepthook()
 check_environment()
+if _PATCH:
+    silence_onedl()
 
 from mmimg2vec import registry  # noqa: E402  (the registries need a checked mmengine)
 from mmimg2vec.checkpoint.sources import register_safe_loaders  # noqa: E402
 
 if _PATCH:
     register_safe_loaders()
-    silence_onedl()
 
 if TYPE_CHECKING:
     from mmimg2vec.checkpoint.backbone_file import load_backbone

@@ -39,11 +39,7 @@ def convert_file(
         converted = convert(checkpoint)
     except UserError as error:
         raise UserError(f'{source}: {error}') from error
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        save_atomically(converted, target)
-    except (OSError, RuntimeError) as error:  # torch raises the latter for a path that is none
-        raise UserError(f'{target} cannot be written: {error}') from error
+    save_atomically(converted, target)
     return len(_tensors(converted).keys() - _tensors(checkpoint).keys())
 
 

@@ -127,11 +127,7 @@ def import_backbone(
         }
     meta = {'mmimg2vec_version': __version__, 'config': f'model = {model!r}\n'}
     checkpoint = {'state_dict': {PREFIX + name: state[name] for name in state}, 'meta': meta}
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        save_atomically(checkpoint, target)
-    except OSError as error:
-        raise UserError(f'{target} cannot be written: {error}') from error
+    save_atomically(checkpoint, target)
     return parity
 
 

@@ -157,10 +157,14 @@ def _refusal(name: str, error: Exception, source: str | Path | bytes) -> str:
     ] or asked_for
     if not held:  # nothing that it asks for: no checkpoint at all, such as the page of a failed download
         return f'{name} is not a torch checkpoint: download or save it again'
+    if known or not set(held) <= _ALLOWED:
+        what = 'which could run code when loaded: '
+    else:
+        what = f'and torch {torch.__version__} cannot load them without running code: take torch 2.5 or newer; or, '
     return (
-        f'{name} holds {held[0]} objects, which could run code when loaded: if you trust its origin, keep its tensors '
-        'only: python -c "import torch; t = lambda c: {k: t(v) if isinstance(v, dict) else v for k, v in c.items() if '
-        "isinstance(v, (dict, torch.Tensor))}; c = torch.load('OLD', map_location='cpu', weights_only=False); "
+        f'{name} holds {held[0]} objects, {what}if you trust its origin, keep its tensors only: python -c "import '
+        'torch; t = lambda c: {k: t(v) if isinstance(v, dict) else v for k, v in c.items() if isinstance(v, (dict, '
+        "torch.Tensor))}; c = torch.load('OLD', map_location='cpu', weights_only=False); "
         "torch.save(t(c.state_dict() if hasattr(c, 'state_dict') else c), 'NEW')\""
     )
 

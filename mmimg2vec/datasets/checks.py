@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import os.path as osp
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,13 @@ from torch import Tensor, nn
 from mmimg2vec.datasets.annotations import category_problem, coco_categories, is_class_head
 from mmimg2vec.datasets.config_checks import check_dataset_config
 from mmimg2vec.datasets.errors import UnreadableImage
+from mmimg2vec.datasets.folders import base_datasets
 from mmimg2vec.datasets.image_files import left_out_text
 from mmimg2vec.datasets.maps import check_maps
 from mmimg2vec.datasets.reading import depth_problem, image_size
 from mmimg2vec.datasets.transforms.loading import size_problem
 from mmimg2vec.errors import UserError
+from mmimg2vec.utils.mistaken_files import written_otherwise
 
 __all__ = [
     'base_datasets',
@@ -38,16 +40,6 @@ __all__ = [
 #: Files of a dataset that are opened; the others are only looked for.
 OPENED = 32
 _OPENED_FOR_DEPTH = 8
-
-
-def base_datasets(dataset: Any) -> Iterator[Any]:
-    """The datasets inside ``SeededDataset``, ``RepeatDataset``, ``ConcatDataset`` and other wrappers."""
-    inner = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
-    if inner[0] is None:
-        yield dataset
-        return
-    for part in inner:
-        yield from base_datasets(part)
 
 
 def found_text(dataset: Any) -> str:
@@ -218,10 +210,13 @@ def _check_files(paths: Iterable[Any], kind: str, dataset: Any, where: str) -> N
     looked = [path for path in paths if isinstance(path, str) and '://' not in path]
     missing = [path for path in looked if not osp.isfile(path)]
     if missing:
+        found = written_otherwise(missing[0])
+        cure = 'check data_root and data_prefix, and that the copy of the data is complete'
+        if found is not None:
+            cure = f'there is {found}, so correct the names, data_root or data_prefix'
         raise UserError(
             f'{len(missing)} of {len(looked)} {kind} looked for in the dataset of {where} are missing (first: '
-            f'{missing[0]}): check data_root and data_prefix, and that the copy of the data is complete '
-            f'({_place(dataset)})'
+            f'{missing[0]}): {cure} ({_place(dataset)})'
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os.path as osp
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from mmengine.registry import Registry
 
 from mmimg2vec.datasets.image_files import find_samples
 from mmimg2vec.datasets.lists import check_list
+from mmimg2vec.datasets.maps import watch_maps
 from mmimg2vec.errors import UserError
 
 # Datasets whose annotation file is a list with a line per sample -> whether it may have labels.
@@ -68,7 +69,19 @@ def build_dataset(dataset: Any, registry: Registry, config_key: str, classes: Se
         raise
     if len(built) == 0:
         raise UserError(f'no images in {cure}')
+    for base in base_datasets(built):
+        watch_maps(base, config_key)
     return built
+
+
+def base_datasets(dataset: Any) -> Iterator[Any]:
+    """The datasets inside ``SeededDataset``, ``RepeatDataset``, ``ConcatDataset`` and other wrappers."""
+    inner = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
+    if inner[0] is None:
+        yield dataset
+        return
+    for part in inner:
+        yield from base_datasets(part)
 
 
 def check_data_paths(dataset: Mapping, config_key: str) -> None:

@@ -9,14 +9,14 @@ from typing import Any
 import mmcv
 import numpy as np
 
-from mmimg2vec.datasets.errors import UnreadableImage
+from mmimg2vec.datasets.errors import DataError, UnreadableImage
 from mmimg2vec.datasets.reading import image_size, read_bytes
 from mmimg2vec.errors import UserError
 
 # Maps that are opened where some class has not been met in the first ones.
 _OPENED_FOR_CLASSES = 256
 # mmseg keeps eight bits of a map, and 255 means ignored.
-_MOST_CLASSES = 255
+_MOST_CLASSES = _IGNORED = 255
 
 
 def check_maps(infos: Sequence[dict], dataset: Any, where: str, opened: int) -> list[str]:
@@ -132,6 +132,64 @@ def _decode(path: str, backend: str) -> np.ndarray:
         raise
     except Exception as error:  # each decoder has exceptions of its own for what it cannot read
         raise UnreadableImage(path, f'not decodable ({error})') from error
+
+
+def watch_maps(dataset: Any, where: str) -> None:
+    """Let the pipeline of a segmentation dataset look at each map that it loads, not only at those of the first check.
+
+    Args:
+        dataset: One without wrappers; those of other tasks are left alone.
+        where: Where its config stands, for messages.
+    """
+    steps = _steps(dataset)
+    if hasattr(dataset, 'reduce_zero_label') and isinstance(steps, list):
+        steps[:] = [WatchedMaps(step, dataset, where) if hasattr(step, 'reduce_zero_label') else step for step in steps]
+
+
+class WatchedMaps:
+    """A transform that loads maps, and names the first map that does not hold classes or is not of its image's size.
+
+    In a loss a value above the classes is a failed assertion on the GPU, without a name. Costs a tenth of a millisecond
+    per million pixels; maps of more than eight bits, of which mmseg's loader keeps eight, are read a second time.
+
+    Args:
+        step: mmseg's ``LoadAnnotations``.
+        dataset: Whose pipeline it belongs to.
+        where: Where the config of the dataset stands, for messages.
+    """
+
+    def __init__(self, step: Any, dataset: Any, where: str) -> None:
+        self.step, self.dataset, self.where = step, dataset, where
+
+    def __getattr__(self, name: str) -> Any:
+        if name == 'step':  # not yet there, while a worker unpacks this
+            raise AttributeError(name)
+        return getattr(self.step, name)
+
+    def __call__(self, results: dict) -> dict:
+        """Load a map.
+
+        Raises:
+            DataError: It holds something else than classes, or is not of its image's size.
+        """
+        results = self.step(results)
+        path = results['seg_map_path']
+        if '://' not in path and self._is_odd(results['gt_seg_map'], results.get('ori_shape'), path):
+            try:
+                _read(results, self.dataset, self.where)
+            except UserError as error:
+                raise DataError(str(error)) from error
+        return results
+
+    def _is_odd(self, found: np.ndarray, size: tuple[int, int] | None, path: str) -> bool:
+        count = len(self.dataset.metainfo.get('classes') or ())
+        if found.shape != (size or found.shape) or path.lower().endswith(('.tif', '.tiff')):
+            return True
+        if path.endswith('.png'):
+            with open(path, 'rb') as file:
+                if file.read(25)[24:] == b'\x10':
+                    return True
+        return bool(count and ((found >= count) & (found != _IGNORED) & (found != self.dataset.ignore_index)).any())
 
 
 def load_sample(dataset: Any, index: int) -> Any:

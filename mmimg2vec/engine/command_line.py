@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 import time
@@ -15,7 +16,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 
 from mmimg2vec.engine.backbone_settings import take_backbone_settings, take_released_backbone
-from mmimg2vec.engine.console import ConsoleRunner
+from mmimg2vec.engine.console import ConsoleFlexibleRunner, ConsoleRunner
 from mmimg2vec.engine.construction_errors import construction_error, keep_trace
 from mmimg2vec.engine.launch import LAUNCHERS
 from mmimg2vec.engine.own_data import take_own_data
@@ -34,6 +35,10 @@ BACKEND_PACKAGES = {
     'DVCLiveVisBackend': 'dvclive',
     'AimVisBackend': 'aim',
 }
+
+
+# A disk that is full, over its quota or not to be written: nobody's mistake in the code, wherever a file is written.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 class Options(DictAction):
@@ -151,7 +156,9 @@ def build_runner(cfg: Config) -> Any:
             loader.persistent_workers = False  # torch refuses to keep what is not there
     if 'runner_type' not in cfg and 'strategy' in cfg:
         cfg.runner_type = 'FlexibleRunner'
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else ConsoleRunner.from_cfg(cfg)
+    runners: dict[str, Any] = {'Runner': ConsoleRunner, 'FlexibleRunner': ConsoleFlexibleRunner}
+    kind = cfg.get('runner_type', 'Runner')
+    return runners[kind].from_cfg(cfg) if kind in runners else RUNNERS.build(cfg)
 
 
 def silence_mmengine() -> None:
@@ -160,12 +167,13 @@ def silence_mmengine() -> None:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a script's main function; a mistake of the user's ends in its line alone and exit status 2.
+    """Run a script's main function; a mistake of the user's, or a full disk, ends in its line alone and exit status 2.
 
     So does what the constructor of a part of the config raises; its trace goes into the log file.
 
     Raises:
         UserError: Never; it is printed.
+        OSError: Of another kind than a full disk.
         SystemExit: With status 2, where there was a mistake.
     """
     try:
@@ -182,4 +190,10 @@ def run(main: Callable[[], None]) -> None:
         if name is not None and name not in str(error):
             error.args = (f'{error} (the environment variable {name} sets it)',)
         sys.excepthook(type(error), error, error.__traceback__)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        sys.stdout.flush()
+        print(f'mmimg2vec: error: {error}: make room there, or name another folder', file=sys.stderr)
         sys.exit(2)

@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from mmengine.logging import MMLogger
-from mmengine.runner import Runner
+from mmengine.runner import FlexibleRunner, Runner
 
 # How the lists of mmengine and mmpretrain begin that a reader of the console has no use for.
 _LISTS = (
@@ -35,8 +35,22 @@ class ConsoleRunner(Runner):
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """Build the logger, and say where the rest is."""
         logger = super().build_logger(*args, **kwargs)
-        for handler in logger.handlers:
-            if not isinstance(handler, logging.FileHandler):
-                handler.addFilter(ConsoleFilter())
-        logger.info(f'config, environment, hooks and all parameters: {self._log_dir}/{self.timestamp}.log')
+        _filter(logger, f'{self._log_dir}/{self.timestamp}.log')
         return logger
+
+
+class ConsoleFlexibleRunner(FlexibleRunner):
+    """mmengine's FlexibleRunner, which FSDP needs, likewise; its logger is the strategy's."""
+
+    def build_strategy(self, *args: Any, **kwargs: Any) -> Any:
+        """Build the strategy, and say where the rest is."""
+        strategy = super().build_strategy(*args, **kwargs)
+        _filter(strategy.logger, f'{strategy.log_dir}/{strategy.timestamp}.log')
+        return strategy
+
+
+def _filter(logger: MMLogger, file: str) -> None:
+    for handler in logger.handlers:
+        if not isinstance(handler, logging.FileHandler):
+            handler.addFilter(ConsoleFilter())
+    logger.info(f'config, environment, hooks and all parameters: {file}')

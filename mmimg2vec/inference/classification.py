@@ -20,6 +20,8 @@ from mmimg2vec.inference.model import dataset_meta
 
 # Pixels of a picture's shorter side at least: the text has to be readable.
 _SIDE = 320
+# And of its longer one at most, where it is enlarged for that.
+_LONGEST = 4096
 _TOP = 5
 
 
@@ -58,12 +60,13 @@ class Inferencer(ImageInferencer, ImageClassificationInferencer):
             for score, label in zip(*scores.topk(min(_TOP, len(scores))), strict=True)
         ]
         image = mmcv.imread(path, channel_order='rgb')
+        short, long = sorted(image.shape[:2])
         self.visualizer.visualize_cls(
             image,
             sample,
             classes=self.classes,
             draw_gt=False,
-            resize=max(_SIDE, min(image.shape[:2])),
+            resize=max(short, min(_SIDE, short * _LONGEST // long)),
         )
         return {**top[0], 'top': top}, self.visualizer.get_image(), None
 

@@ -15,21 +15,29 @@ from typing import Any
 
 import torch
 
+from mmimg2vec.errors import UserError
+
 
 def write_atomically(path: str | Path, writer: Callable[[Path], Any]) -> None:
     """Write a file beside its name (``NAME.part``), then give it its name: nobody ever sees half of it.
 
     Args:
-        path: The file, which is replaced where it exists.
+        path: The file, which is replaced where it exists; its folder is made where there is none.
         writer: Writes the path that it is given. Where it fails, nothing is left.
+
+    Raises:
+        UserError: The system does not let it be written: a full disk, a folder of somebody else's.
     """
     part = Path(f'{path}.part')
     try:
+        part.parent.mkdir(parents=True, exist_ok=True)
         writer(part)
         move_into_place(part, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             part.unlink()
+        if isinstance(error, OSError):
+            raise UserError(f'{path} cannot be written ({error}): make room there, or name another folder') from error
         raise
 
 
@@ -51,7 +59,14 @@ def move_into_place(part: str | Path, path: str | Path) -> None:
 
 def save_atomically(checkpoint: Any, path: str | Path) -> None:
     """``torch.save``, whole or not at all."""
-    write_atomically(path, lambda part: torch.save(checkpoint, part))
+
+    def save(part: Path) -> None:
+        try:
+            torch.save(checkpoint, part)
+        except RuntimeError as error:  # what torch raises of a disk that is full, and of a path that is none
+            raise OSError(' '.join(str(error).split())) from error
+
+    write_atomically(path, save)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -5,6 +5,7 @@ import json
 import pytest
 from check_configs import ROOT
 from config_checks.files import find_configs, on_embedded_data
+from mmengine.config import Config
 from model_index import model_index, write_model_index
 
 search = pytest.importorskip('mim.commands.search')
@@ -57,7 +58,17 @@ def test_what_the_index_says():
     assert (upernet['Iterations'], upernet['Batch Size'], upernet['Task']) == (160000, 16, 'Semantic Segmentation')
     assert upernet['Description'] == 'UPerNet on ViT-B/16, ADE20K, 160k iterations.'
     # Neither results nor weights: nothing was trained at this size here.
-    assert {json.dumps([entry['Results'], entry['Weights']]) for entry in index['Models']} == {'[null, null]'}
+    assert {json.dumps([entry['Results'], entry['Weights']]) for entry in index['Models']} == {'[null, [""]]'}
+
+
+def test_a_config_is_downloaded(folder, tmp_path, monkeypatch):
+    download = pytest.importorskip('mim.commands.download')
+    for module in (search, download):
+        monkeypatch.setattr(module, 'is_installed', lambda package: True)
+        monkeypatch.setattr(module, 'get_installed_path', lambda package: str(folder))
+    name = next(stem for stem in sorted(file.stem for file in find_configs(ROOT)) if stem.endswith('knn_in1k'))
+    download._download_configs('mmimg2vec', [name], str(tmp_path))
+    assert 'knn' in Config.fromfile(tmp_path / f'{name}.py')
 
 
 def test_a_name_outside_the_grammar(tmp_path):

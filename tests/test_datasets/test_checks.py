@@ -1,6 +1,7 @@
 """Annotations, images and heads that do not match are named in one line."""
 
 import json
+import pickle
 import shutil
 
 import cv2
@@ -23,6 +24,7 @@ from mmimg2vec.datasets.checks import (
     head_classes,
     spread,
 )
+from mmimg2vec.datasets.errors import DataError
 from mmimg2vec.datasets.preparation import apply_to, check_data
 from mmimg2vec.datasets.shapes import CLASSES
 from mmimg2vec.errors import UserError
@@ -112,6 +114,8 @@ def test_a_missing_image(shapes):
         r'1 of 12 images looked for in the dataset of train_dataloader are missing \(first: .*000005.jpg\)',
     )
     check_dataset(dataset, 'train_dataloader', max_files=2)  # the first and the seventh are there
+    (shapes / 'coco' / 'train' / '000005.JPG').touch()
+    refuse(dataset, r'there is .*/000005.JPG, so correct the names, data_root or data_prefix')
 
 
 def test_images_of_another_size(shapes):
@@ -369,6 +373,32 @@ def test_dataset_and_pipeline_treat_zero_alike(shapes):
     dataset = ade(shapes)
     dataset.reduce_zero_label = False
     refuse(dataset, r'has reduce_zero_label=False, and LoadAnnotations of its pipeline True: give both the same')
+
+
+@pytest.mark.parametrize('wrapper', [None, 'ConcatDataset', 'RepeatDataset'])
+@pytest.mark.parametrize(('drawn', 'message'), [
+    (np.full((64, 64), 2 + len(CLASSES), np.uint8), rf'holds the value {2 + len(CLASSES)}, and .* allow 0 to'),
+    (np.full((64, 64), 290, np.uint16), 'holds the value 290'),
+    (np.zeros((64, 64, 3), np.uint8), 'is a color picture'),
+    (np.zeros((32, 64), np.uint8), 'is 32 x 64 and its image'),
+    (np.full((64, 64), 3, np.uint16), None),
+])  # fmt: skip
+def test_maps_that_the_check_has_not_opened(shapes, drawn, message, wrapper):
+    folder = shapes / 'ade' / 'annotations' / 'training'
+    for path in folder.iterdir():
+        cv2.imwrite(str(path), np.full((64, 64), 1 + len(CLASSES), np.uint8))
+    cv2.imwrite(str(folder / '000007.png'), drawn)
+    init_default_scope('mmseg')
+    inner = downstream.ade_dataset(shapes)
+    wrapped = {'ConcatDataset': dict(datasets=[inner, inner]), 'RepeatDataset': dict(dataset=inner, times=2)}
+    config = dict(type=f'mmengine.{wrapper}', **wrapped[wrapper]) if wrapper else inner
+    dataset = SeededDataset(config, 'train_dataloader.dataset')
+    assert len(dataset[6]['data_samples'].gt_sem_seg.data.unique()) <= 2
+    if message is None:
+        dataset[7]
+        return
+    with pytest.raises(DataError, match=f'000007.png .*{message}'):
+        pickle.loads(pickle.dumps(dataset))[7]
 
 
 @pytest.mark.parametrize('wrapper', [None, 'ConcatDataset', 'RepeatDataset'])

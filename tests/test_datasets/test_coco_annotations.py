@@ -117,7 +117,9 @@ def test_few_degenerate_objects_are_said(tmp_path):
      r'\d+ of 20 boxes .* reach out .* read as x1, y1, x2, y2 all of them fit'),
     (change_all(bbox=lambda a: [a['bbox'][0] + 10000, 20, 20, 20]), '20 of 20 boxes .* they belong to other images'),
     (change_all(bbox=[0.2, 0.2, 0.5, 0.5]), 'all boxes of .* are between 0 and 1'),
-    (change_all(bbox=[30, 20, -5, 20]), '20 boxes without extent'),
+    (change_all(bbox=[30, 20, 0, 20]), '20 boxes without extent'),
+    (change_all(bbox=[30, 20, -5, 20]), '20 boxes of negative width or height'),
+    (lambda c: c['categories'][0].update(name=3), r'a category whose name is no text \(.*: 3'),
     (change_all(area=0), '20 of area 0'),
     (change_all(bbox=['30', '20', '20', '20']), r"annotation 100 has '30' in \"bbox\": write numbers"),
     (change_all(bbox=[float('nan'), 0, 1, 1]), 'annotation 100 has nan'),
@@ -133,9 +135,11 @@ def test_what_cannot_be_mended_is_one_line(tmp_path, change, message):
 
 
 @pytest.mark.parametrize(('text', 'message'), [
-    (b'', 'is empty'), (b'<html><body>404', 'is a web page or XML, not JSON'), (b'\x1f\x8b\x08rest', 'is compressed'),
+    (b'', 'is empty'), (b'<html><body>404', 'is a web page or XML'), (b'\x1f\x8b\x08rest', 'is compressed'),
     (json.dumps(content()).encode()[:700], r'ends in the middle \(cut short\)'),
     (json.dumps(content()['annotations']).encode(), 'is a bare list of 20 entries'),
+    (b'\n'.join(json.dumps(entry).encode() for entry in content()['annotations']), 'is JSON lines, an object on each'),
+    (b'version https://git-lfs.github.com/spec/v1\noid sha256:1\n', 'is a pointer of Git LFS'),
     (b'{"images": [,]}', 'is no JSON'), (b'{"name": "\xe9"}', 'is not UTF-8'),
 ])  # fmt: skip
 def test_files_that_are_something_else(tmp_path, text, message):

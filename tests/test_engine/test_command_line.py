@@ -1,6 +1,8 @@
 """What the scripts share: defaults of a run, and the runner that a config asks for."""
 
 import argparse
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -40,7 +42,9 @@ def test_dataloaders_of_mmpretrain_get_its_defaults():
 def built(monkeypatch):
     """The configs from which runners would be built, by the way to build them."""
     made = []
-    monkeypatch.setattr(command_line.ConsoleRunner, 'from_cfg', lambda cfg: made.append(('Runner', cfg)))
+    for kind in ('Runner', 'FlexibleRunner'):
+        runner = getattr(command_line, f'Console{kind}')
+        monkeypatch.setattr(runner, 'from_cfg', lambda cfg, kind=kind: made.append((kind, cfg)))
     monkeypatch.setattr(command_line.RUNNERS, 'build', lambda cfg: made.append((cfg.runner_type, cfg)))
     return made
 
@@ -123,3 +127,15 @@ def test_a_remark_on_an_unrelated_package_is_left_out(capsys):
     logging.print_log('Could not import OneDL. Skipping OneDL datasets.')
     logging.print_log('something else')
     assert capsys.readouterr().out == 'something else\n'
+
+
+@pytest.mark.parametrize(('number', 'one_line'), [(errno.ENOSPC, True), (errno.EFBIG, True), (errno.ENOENT, False)])
+def test_a_full_disk_is_one_line_wherever_a_file_is_written(number, one_line, capsys):
+    def main():
+        raise OSError(number, os.strerror(number), 'results.md')
+
+    with pytest.raises(SystemExit if one_line else OSError) as error:
+        command_line.run(main)
+    if one_line:
+        assert error.value.code == 2
+        assert f"{os.strerror(number)}: 'results.md': make room there" in capsys.readouterr().err

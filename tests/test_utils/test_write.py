@@ -6,6 +6,7 @@ import os
 import pytest
 import torch
 
+from mmimg2vec.errors import UserError
 from mmimg2vec.utils.write import move_into_place, save_atomically, write_atomically, write_json, write_text
 
 
@@ -50,3 +51,15 @@ def test_content_is_on_the_disk_before_the_name_and_the_name_before_the_end(tmp_
     move_into_place(tmp_path / 'x.part', tmp_path / 'x')
     assert steps == ['x.part', 'x.part -> x', tmp_path.name]
     assert (tmp_path / 'x').read_text() == 'new'
+
+
+def test_a_full_disk_is_one_line_with_the_file(tmp_path):
+    """``/dev/full`` says that there is no room, to Python as an OSError and to torch's writer as a RuntimeError."""
+    part = tmp_path / 'a.part'
+    for write in (lambda path: write_text(path, 'x' * 99), lambda path: save_atomically(torch.ones(99), path)):
+        part.symlink_to('/dev/full')
+        with pytest.raises(UserError, match=r'/a cannot be written \(.*\): make room there'):
+            write(tmp_path / 'a')
+    assert not os.listdir(tmp_path)
+    with pytest.raises(UserError, match='cannot be written'):
+        write_text('/dev/null/a', 'x')

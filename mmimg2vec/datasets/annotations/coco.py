@@ -15,6 +15,7 @@ from typing import Any
 
 from mmimg2vec.datasets.annotations.objects import Objects
 from mmimg2vec.errors import UserError
+from mmimg2vec.utils.mistaken_files import kind_of
 
 #: Finds the (height, width) of an image by its ``file_name``, as the loader gives it; None where it cannot be read.
 SizeOf = Callable[[str], 'tuple[int, int] | None']
@@ -58,18 +59,20 @@ def read_json(path: Path) -> tuple[Any, bool]:
     """
     data = path.read_bytes()
     head = data[:200].lstrip(b'\xef\xbb\xbf \t\r\n')
-    if not head:
-        raise UserError(f'{path} is empty: copy it again')
-    if head.startswith(b'<'):
-        raise UserError(f'{path} is a web page or XML, not JSON: download the annotation file itself, or convert it')
-    if data[:2] in (b'\x1f\x8b', b'PK'):
-        raise UserError(f'{path} is compressed: unpack it')
+    kind = kind_of(data)
+    if kind is not None:
+        raise UserError(f'{path} is {kind}')
     try:
         return json.loads(data.decode('utf-8-sig')), data.startswith(b'\xef\xbb\xbf')
     except UnicodeDecodeError as error:
         raise UserError(f'{path} is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8') from error
     except json.JSONDecodeError as error:
         cut = head[:1] in (b'{', b'[') and not data.rstrip().endswith((b'}', b']'))
+        if error.msg == 'Extra data' and error.doc[error.pos] == '{':
+            raise UserError(
+                f'{path} is JSON lines, an object on each: COCO has one object with "images", "annotations" and '
+                '"categories"; convert it'
+            ) from error
         cut = cut or error.pos >= len(error.doc.rstrip())
         what = 'ends in the middle (cut short): copy or download it again' if cut else f'is no JSON ({error}): mend it'
         raise UserError(f'{path} {what}') from error
@@ -95,8 +98,10 @@ def _check_lists(content: Any, path: Path) -> None:
 
 def _check_categories(content: dict, path: Path) -> None:
     for category in content['categories']:
-        if 'id' not in category or not isinstance(category.get('name'), str):
+        if 'id' not in category or category.get('name') is None:
             raise UserError(f'{path} has a category without "id" or "name" ({category}): add it')
+        if not isinstance(category['name'], str):
+            raise UserError(f'{path} has a category whose name is no text ({category}): write it in quotes')
     for key in ('id', 'name'):
         double = _double(category[key] for category in content['categories'])
         if double is not None:

@@ -17,18 +17,19 @@ def usable_polygons(segmentation: list) -> list[list[float]]:
     ]
 
 
-def mask_problem(segmentation: Any, height: int | None, width: int | None) -> str | None:
+def mask_problem(segmentation: Any, height: int | None, width: int | None, decode: bool = True) -> str | None:
     """Why no object can be drawn from a mask, or None.
 
     Args:
         segmentation: A list of polygons, or run lengths (RLE) with ``size`` and ``counts``.
         height: Of the image; None: not known.
         width: Likewise.
+        decode: Whether compressed run lengths are decoded.
     """
     if segmentation in (None, [], {}):
         return 'no mask'
     if isinstance(segmentation, dict):
-        return _rle_problem(segmentation, height, width)
+        return _rle_problem(segmentation, height, width, decode)
     if not isinstance(segmentation, list):
         return f'a mask that is neither polygons nor run lengths ({type(segmentation).__name__})'
     if all(_is_number(number) for number in segmentation):
@@ -67,14 +68,14 @@ def rle_box_and_area(segmentation: dict) -> tuple[list[float], float]:
     return [float(number) for number in mask.toBbox(rle)], float(mask.area(rle))
 
 
-def _rle_problem(segmentation: dict, height: int | None, width: int | None) -> str | None:
+def _rle_problem(segmentation: dict, height: int | None, width: int | None, decode: bool) -> str | None:
     size, counts = segmentation.get('size'), segmentation.get('counts')
     if not isinstance(counts, (str, list)) or not isinstance(size, list) or len(size) != 2:
         return 'run lengths without "size" and "counts"'
     if height and width and size != [height, width]:
         return f'run lengths for {size[0]} x {size[1]} px, and the image has {height} x {width} (height x width)'
     if isinstance(counts, str):
-        return _decoding_problem(segmentation)
+        return _decoding_problem(segmentation) if decode else None
     if not all(isinstance(count, int) and count >= 0 for count in counts):
         return 'run lengths that are no whole numbers from 0'
     if sum(counts) != size[0] * size[1]:

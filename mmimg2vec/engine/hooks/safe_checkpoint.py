@@ -213,7 +213,7 @@ class SafeCheckpointHook(CheckpointHook):
                 path.with_name(old).unlink(missing_ok=True)
                 checksum_path(path.with_name(old)).unlink(missing_ok=True)
             self.failures = 0
-        except (OSError, RuntimeError) as error:  # torch raises the latter where a file cannot be written
+        except (OSError, UserError) as error:
             self._error = error
 
     def wait(self, runner: Runner) -> None:
@@ -230,7 +230,7 @@ class SafeCheckpointHook(CheckpointHook):
             return
         self.failures += 1
         Path(f'{self.last_ckpt}.part').unlink(missing_ok=True)
-        reason = ' '.join(str(error).split())
+        reason = ' '.join(str(error.__cause__ or error).split())
         if self.failures >= self.max_failures:
             raise UserError(
                 f'{self.last_ckpt} cannot be written ({reason}), {self.failures} checkpoints in a row: make room and '
