@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import scipy.linalg
 import torch
 from scipy.cluster.vq import kmeans2
 from torch import Tensor
@@ -208,8 +209,9 @@ def _to_other_center(rows: Tensor, centers: Tensor, labels: Tensor) -> float:
 def _project(rows: Tensor, dims: int) -> Tensor:
     """Principal components of the rows, as many as asked for or as there are."""
     rows = rows.double() - rows.double().mean(dim=0)
-    _, vectors = torch.linalg.eigh(rows.T @ rows)
-    return (rows @ vectors[:, -dims:]).float()
+    width = rows.shape[1]
+    _, vectors = scipy.linalg.eigh((rows.T @ rows).numpy(), subset_by_index=[max(0, width - dims), width - 1])
+    return (rows @ torch.from_numpy(vectors)).float()
 
 
 def _ridge_r2(features: Tensor, wanted: Tensor) -> float:
