@@ -119,7 +119,8 @@ def read_image(
                 f'{path} is compressed in a way that needs a package; run: pip install imagecodecs'
             ) from error
         raise UnreadableImage(path, f'not decodable ({error})') from error
-    if img is None or img.ndim not in (2, 3) or img.size == 0:
+    # An .npy file may hold several arrays, or text.
+    if not isinstance(img, np.ndarray) or img.dtype.kind not in 'biuf' or img.ndim not in (2, 3) or img.size == 0:
         raise UnreadableImage(path, 'not decodable as an image')
     return img
 

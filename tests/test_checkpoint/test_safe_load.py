@@ -4,10 +4,12 @@ import contextlib
 import hashlib
 import io
 import json
+import pickle
 import random
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.model import BaseModule
@@ -17,12 +19,17 @@ from test_serialization import payload_files
 
 from mmimg2vec.checkpoint.backbone_file import backbone_config
 from mmimg2vec.checkpoint.fill import fill
+from mmimg2vec.checkpoint.newest import newest_checkpoint, write_checksum
 from mmimg2vec.checkpoint.safe_load import safe_load
 from mmimg2vec.checkpoint.sources import cached_path, load_verified
+from mmimg2vec.datasets.errors import UnreadableImage
+from mmimg2vec.datasets.lists import check_list
+from mmimg2vec.datasets.reading import read_image
 from mmimg2vec.errors import UserError
 from mmimg2vec.models import BackboneTargetGenerator
 from mmimg2vec.teacher_selection import find_teacher
 from mmimg2vec.teacher_selection.measurement import Settings, build_generator
+from mmimg2vec.utils.json_lines import read_json_lines
 
 RESNET = dict(type='mmpretrain.ResNet', depth=18, base_channels=8, stem_channels=8)
 
@@ -95,6 +102,79 @@ def test_code_is_not_executed(tmp_path, door, index):
     assert 'objects, which could run code' in message or 'is not a torch checkpoint' in message
     assert '\n' not in message
     assert not (tmp_path / 'executed').exists()
+
+
+def resumed_from(path):
+    folder = path.parent / 'run'
+    folder.mkdir()
+    (folder / 'iter_3.pth').write_bytes(path.read_bytes())
+    write_checksum(folder / 'iter_3.pth', 3)
+    newest_checkpoint(folder)
+
+
+def as_image(path):
+    path.with_suffix('.npy').write_bytes(path.read_bytes())
+    read_image(path.with_suffix('.npy'))
+
+
+def as_array_image(path):
+    with open(path.with_suffix('.npy'), 'wb') as file:
+        np.lib.format.write_array(file, np.array([Payload(path.parent / 'executed')]), allow_pickle=True)
+    read_image(path.with_suffix('.npy'))
+
+
+def in_a_tar(path):
+    with tarfile.open(path.with_suffix('.tar'), 'w') as archive:
+        archive.add(path, 'storages')
+    safe_load(path.with_suffix('.tar'))
+
+
+def as_safetensors(path):
+    path.with_suffix('.safetensors').write_bytes(path.read_bytes())
+    safe_load(path.with_suffix('.safetensors'))
+
+
+def as_list(path):
+    path.with_suffix('.txt').write_bytes(path.read_bytes())
+    check_list(path.with_suffix('.txt'), True, 'train_dataloader')
+
+
+class Payload:
+    """An object whose unpickling makes a file."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return Path.touch, (self.target,)
+
+
+OTHERS = {
+    'a URL of a file': (lambda path: CheckpointLoader.load_checkpoint(f'file://{path}'), UserError),
+    'resume': (resumed_from, UserError),
+    'an image': (as_image, UnreadableImage),
+    'an array of objects as an image': (as_array_image, UnreadableImage),
+    'in a tar archive': (in_a_tar, UserError),
+    'safetensors': (as_safetensors, UserError),
+    'a list of samples': (as_list, UserError),
+    'lines of JSON': (read_json_lines, None),
+}
+
+
+@pytest.mark.parametrize('door', list(OTHERS))
+@pytest.mark.parametrize('index', range(3), ids=['zip', 'legacy', 'pickle'])
+def test_other_doors(tmp_path, door, index):
+    path = payload_files(tmp_path)[index]
+    enter, error = OTHERS[door]
+    with pytest.raises(error) if error else contextlib.nullcontext() as caught:
+        enter(path)
+    assert error is None or '\n' not in str(caught.value)
+    assert not (tmp_path / 'executed').exists()
+
+
+def test_the_payload_of_these_tests_is_one(tmp_path):
+    pickle.loads(pickle.dumps(Payload(tmp_path / 'executed')))
+    assert (tmp_path / 'executed').exists()
 
 
 class Program(torch.nn.Module):

@@ -76,3 +76,10 @@ def test_five_percent_of_a_training_run(tmp_path):
     lines = [json.loads(line)['image'] for line in path.read_text().splitlines()]
     assert sorted(lines) == sorted(str(tmp_path / 'images' / name) for name, _ in broken)
     assert set(read_list(path)) == set(lines)
+
+
+@pytest.mark.parametrize('array', [np.array([['a', 'b']]), np.zeros((0, 4)), np.zeros(5), np.zeros((2, 2, 2, 2)), {}])
+def test_arrays_that_are_no_images(array, tmp_path):
+    with open(tmp_path / 'a.npy', 'wb') as file:
+        np.savez(file, a=np.zeros((4, 4))) if isinstance(array, dict) else np.save(file, array)
+    assert unreadable(tmp_path / 'a.npy') == 'not decodable as an image'
