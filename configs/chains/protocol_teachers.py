@@ -156,7 +156,7 @@ stages = [
         title='Measures of the teachers',
         # The configs that the students' runs left say which features each of them predicted.
         command=f'tools/analysis_tools/token_diversity.py {shapes}/imagenet/val --img-size {_size} '
-        f'--patch-size {_patch} --batch-size 64 --max-images 500 --device cpu --pictures 0 '
+        f'--patch-size {_patch} --batch-size 64 --max-images 500 --device cpu --pictures 0 --labels '
         '--out {diversity} --teachers '
         + ' '.join(f'{name}={{student-{name}}}/img2vec_vit-tiny-p8_1xb128-coslr-8e_shapes.py' for name in _teachers),
     ),

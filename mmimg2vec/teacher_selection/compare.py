@@ -27,6 +27,7 @@ def compare(
     max_images: int | None = None,
     pictures: int = 4,
     point: tuple[float, float] = (0.5, 0.5),
+    labels: bool = False,
     report: Callable[[str], None] = lambda line: None,
 ) -> tuple[list[Row], dict[str, str]]:
     """Measure teachers on images and write ``teachers.json``, ``teachers.csv``, figures and pictures.
@@ -43,6 +44,7 @@ def compare(
         max_images: At most so many, evenly spread over all; None takes all.
         pictures: Number of images that pictures are drawn of.
         point: Height and width (0 to 1) of the place whose token the others are compared with in pictures.
+        labels: Whether the folder of an image is its class: the teachers' own kNN accuracy is then measured too.
         report: Called with a line on each teacher, and on each mistake.
 
     Returns:
@@ -70,9 +72,13 @@ def compare(
             skipped[str(path)] = reason
             report(f'skipped: {path}: {reason}')
 
+    classes: list[str] = []
+
     def batches() -> Iterator[Tensor]:
         readable = [path for path in paths if str(path) not in skipped]
-        return read_batches(readable, settings.img_size, settings.batch_size, skip)
+        classes.clear()
+        taken = (lambda path: classes.append(path.parent.name)) if labels else (lambda path: None)
+        return read_batches(readable, settings.img_size, settings.batch_size, skip, taken)
 
     if next(iter(batches()), None) is None:
         raise UserError('none of the images can be read')
@@ -81,7 +87,9 @@ def compare(
     for number, (name, text) in enumerate(named, start=1):
         report(f'{number}/{len(named)}: {name}')
         try:
-            row, kept, grid = measure(name, find_teacher(text), batches, settings, pictures, not is_config(text))
+            row, kept, grid = measure(
+                name, find_teacher(text), batches, settings, pictures, not is_config(text), classes if labels else None
+            )
             shown[name] = kept, grid
             if text.endswith('@random'):
                 report(

@@ -52,6 +52,7 @@ def read_batches(
     size: int,
     batch_size: int,
     skipped: Callable[[Path, str], None] = lambda path, reason: None,
+    taken: Callable[[Path], None] = lambda path: None,
 ) -> Iterator[Tensor]:
     """Yield float32 ``(B, 3, size, size)`` images in gray levels 0 to 255, RGB.
 
@@ -60,6 +61,7 @@ def read_batches(
         size: Side in pixels.
         batch_size: Images in all but the last batch.
         skipped: Called with the path and the reason of an image that cannot be read.
+        taken: Called with the path of an image that was read, in their order.
     """
     batch: list[Tensor] = []
     for path in paths:
@@ -71,6 +73,7 @@ def read_batches(
         except DataError as error:
             skipped(path, str(error))
             continue
+        taken(path)
         if len(batch) == batch_size:
             yield torch.stack(batch).float()
             batch = []

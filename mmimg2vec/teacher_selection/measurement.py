@@ -16,13 +16,15 @@ from mmimg2vec.models.teachers.base import TeacherSpec, inspect_teacher
 from mmimg2vec.models.utils import token_diversity
 from mmimg2vec.registry import MODELS
 from mmimg2vec.teacher_selection.cost import PeakMemory, count_macs
-from mmimg2vec.teacher_selection.measures import Views, augment, measure_sample, mirror_tokens
+from mmimg2vec.teacher_selection.measures import Views, augment, measure_sample, mirror_tokens, own_knn
 from mmimg2vec.teacher_selection.stages import stage_diversity
 from mmimg2vec.teacher_selection.statistics import RunningMean, Thinned, effective_rank
 from mmimg2vec.teacher_selection.table import Row
 
 # Tokens that differ by less than this share of their length are the same.
 _SAME = 1e-6
+# Images whose mean tokens are kept for the teacher's own kNN, at most.
+_KNN_IMAGES = 2000
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ def measure(
     settings: Settings,
     keep: int = 0,
     resample: bool = False,
+    classes: Sequence[str] | None = None,
 ) -> tuple[Row, Tensor, tuple[int, int]]:
     """Measure a teacher.
 
@@ -110,6 +113,7 @@ def measure(
         settings: How.
         keep: Number of first images whose tokens are returned.
         resample: See :func:`build_generator`.
+        classes: Of the images in the order of a pass, complete when it is over; None: they are not known.
 
     Returns:
         The row; the tokens of the first images ``(keep, L, C)``, on the CPU, and their grid.
@@ -123,7 +127,7 @@ def measure(
     generator.load()
     diversity, rank, zero, speed = RunningMean(), RunningMean(), RunningMean(), _Speed(device)
     kept: list[Tensor] = []
-    sample = Thinned(settings.sample_images)
+    sample, means, places = Thinned(settings.sample_images), Thinned(_KNN_IMAGES), Thinned(_KNN_IMAGES)
     reference, distance = None, 0.0
     for images in batches():
         with speed.timing(len(images)):
@@ -138,6 +142,9 @@ def measure(
         diversity.add(token_diversity(tokens))
         rank.add(effective_rank(tokens))
         sample.add(images)
+        if classes is not None:
+            places.add(torch.arange(places.seen, places.seen + len(images)))
+            means.add(tokens.mean(dim=1).float().cpu())
         zero.add((tokens == 0).all(dim=-1).double().mean(dim=1))
         if sum(map(len, kept)) < keep:
             kept.append(tokens[: keep - sum(map(len, kept))].float().cpu())
@@ -155,6 +162,11 @@ def measure(
     macs = count_macs(generator, torch.zeros(1, 3, side, side, device=device))
     low, high = diversity.interval()
     values, undefined = measure_sample(look(generator, sample.kept, grid, settings)) if sample.kept else ({}, {})
+    if classes is not None:
+        try:
+            values['own_knn'] = own_knn(torch.stack(means.kept), [classes[int(place)] for place in places.kept])
+        except UserError as error:
+            undefined['own_knn'] = str(error)
     row = Row(
         teacher=name,
         trained=generator.random_weights is None,

@@ -2,11 +2,15 @@
 
 import csv
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
+from mmimg2vec import UserError
+from mmimg2vec.teacher_selection import compare
 from mmimg2vec.teacher_selection.measurement import Settings, build_generator, look, measure
-from mmimg2vec.teacher_selection.measures import MEASURES, Views, augment, measure_sample, mirror_tokens
+from mmimg2vec.teacher_selection.measures import MEASURES, Views, augment, measure_sample, mirror_tokens, own_knn
 from mmimg2vec.teacher_selection.statistics import Thinned
 from mmimg2vec.teacher_selection.table import Row, format_measures, write_csv
 
@@ -67,11 +71,39 @@ def test_a_row_has_all_measures_as_the_loss_sees_the_tokens():
     settings = Settings(img_size=96, batch_size=5, stage_images=0, normalized=True, sample_images=12)
     row, *_ = measure('net', TEACHER, lambda: batch.split(5), settings)
     assert row.undefined == {} and not row.trained
-    assert set(row.measures) == set(MEASURES) - {'diversity', 'effective_rank'}
+    assert set(row.measures) == set(MEASURES) - {'diversity', 'effective_rank', 'own_knn'}
     raw, *_ = measure('net', TEACHER, lambda: batch.split(5), Settings(**{**vars(settings), 'normalized': False}))
     assert raw.measures['lds'] != pytest.approx(row.measures['lds'], abs=1e-3)
     without, *_ = measure('net', TEACHER, lambda: batch.split(5), Settings(**{**vars(settings), 'sample_images': 0}))
     assert without.measures == {} and without.diversity == row.diversity
+
+
+def test_the_teachers_own_knn_asks_others_than_itself(tmp_path):
+    centers = torch.eye(8)[:2].repeat_interleave(20, dim=0)
+    labels = ['a'] * 20 + ['b'] * 20
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
+    shuffled = [labels[k] for k in order.tolist()]
+    assert own_knn(centers[order], shuffled) == 100
+    # Each alike to the other class only: an image that asked itself would be right.
+    noise = torch.randn(200, 64, generator=torch.Generator().manual_seed(1))
+    assert 35 < own_knn(noise, ['a', 'b'] * 100) < 65
+    with pytest.raises(UserError, match='kNN is undefined for 40 images of 1 classes'):
+        own_knn(centers, ['a'] * 40)
+
+
+def test_folders_are_classes_where_asked_for(tmp_path):
+    for number in range(24):
+        label = 'dark' if number % 2 else 'bright'
+        (tmp_path / 'images' / label).mkdir(parents=True, exist_ok=True)
+        value = 30 if number % 2 else 220
+        pixels = np.random.default_rng(number).integers(value - 20, value + 20, (40, 40, 3), dtype=np.uint8)
+        cv2.imwrite(str(tmp_path / 'images' / label / f'{number}.png'), pixels)
+    (tmp_path / 'images' / 'dark' / '0_broken.png').write_bytes(b'no picture')
+    settings = Settings(img_size=32, stage_images=0, sample_images=0, batch_size=5)
+    (row,), skipped = compare(['timm:resnet10t@random'], [tmp_path / 'images'], tmp_path / 'out', settings,
+                              pictures=0, labels=True)  # fmt: skip
+    assert len(skipped) == 1 and row.images == 24
+    assert row.measures == {'own_knn': 100.0}
 
 
 def test_what_is_undefined_is_a_line_and_the_rest_is_made():

@@ -47,6 +47,7 @@ def parse_arguments() -> argparse.Namespace:
         "('batch' and 'whiten' depend on --batch-size)",
     )
     add('--sample', type=_count, default=64, metavar='N', help='images for measures beside diversity; %(default)s')
+    add('--labels', action='store_true', help="images' folders are their classes: the teachers' own kNN, a control")
     add('--batch-size', type=_positive, default=16, metavar='N', help='%(default)s')
     add('--device', help='cpu, cuda:0, ...; a GPU where there is one')
     add('--dtype', choices=('float32', 'bfloat16', 'float16'), default='float32')
@@ -85,6 +86,7 @@ def main() -> None:
         args.max_images,
         args.pictures,
         tuple(args.point),
+        args.labels,
         report=lambda line: print(f'mmimg2vec: {line}', file=sys.stderr),
     )
     for row in rows:
