@@ -1,4 +1,4 @@
-"""The package imports and pre-trains where mmdet, mmseg, timm and transformers are not installed."""
+"""The package imports and pre-trains where mmdet, mmseg, timm, transformers and datasets are not installed."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-OPTIONAL = ('mmdet', 'mmseg', 'timm', 'transformers')
+OPTIONAL = ('mmdet', 'mmseg', 'timm', 'transformers', 'datasets')
 # Their metadata has to be absent too: mmpretrain asks for that, rather than importing.
 DISTRIBUTIONS = ('mmdet', 'onedl_mmdetection', 'mmsegmentation', 'onedl_mmsegmentation')
 

@@ -125,9 +125,9 @@ def count_tokens(cfg: ConfigDict, size: tuple[int, int]) -> tuple[int, int]:
 def _check_pipeline(cfg: ConfigDict, size: tuple[int, int]) -> list[str]:
     problems = []
     for path, node in walk(cfg.train_dataloader, 'train_dataloader'):
-        if node.get('type') == 'mmpretrain.RandomResizedCrop':
+        if node.get('type') in ('mmpretrain.RandomResizedCrop', 'mmimg2vec.LoadRandomResizedCrop'):
             scale = node['scale']
-            # mmpretrain takes (height, width).
+            # (height, width)
             crop = (scale, scale) if isinstance(scale, int) else tuple(scale)
             if crop != tuple(size):
                 problems.append(f'{path}.scale gives {crop} pixels, the backbone takes {size}')

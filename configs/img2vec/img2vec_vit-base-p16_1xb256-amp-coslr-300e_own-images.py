@@ -1,7 +1,8 @@
 """Img2Vec, ViT-B/16, on unlabeled images of your own, one GPU.
 
 Paper: arXiv 2304.12535. Not measured here.
-The folder of images, flat or with folders inside: `images` below, or the environment variable IMG2VEC_IMAGES.
+The folder of images, flat or with folders inside, or of shards (docs/data.md): `images` below, or the environment
+variable IMG2VEC_IMAGES.
 An epoch of few images has few steps: give a small folder more epochs (configs/img2vec/README.md, "Images of your own").
 Run: python tools/train.py configs/img2vec/img2vec_vit-base-p16_1xb256-amp-coslr-300e_own-images.py
 """

@@ -16,7 +16,7 @@ _base_ = [
 ]
 
 # 16 x 16 patches of 14 px; the teacher's stride is 16, so it sees the same image at 256 px.
-_base_.train_dataloader.dataset.dataset.pipeline[3].patch_size = 14
+_base_.train_dataloader.dataset.dataset.pipeline[2].patch_size = 14
 
 model = dict(
     backbone=dict(arch='huge', patch_size=14),

@@ -172,7 +172,7 @@ def check_dataset(dataset: Any, where: str, max_files: int = 1000, num_classes: 
         if hasattr(base, 'cat_ids'):
             _check_categories(base, where)
         infos = [base.get_data_info(index) for index in spread(len(base), max_files)]
-        _check_files((info.get('img_path') for info in infos), 'images', base, where)
+        _check_files((info.get('img_path') for info in infos if 'stored' not in info), 'images', base, where)
         opened = [infos[index] for index in spread(len(infos), OPENED)]
         _check_depth(opened, base, where)
         notes += _check_sizes(opened, base, where)
@@ -244,8 +244,8 @@ def _check_sizes(infos: list[dict], dataset: Any, where: str) -> list[str]:
 
 
 def _check_depth(infos: list[dict], dataset: Any, where: str) -> None:
-    paths = [info['img_path'] for info in infos[:_OPENED_FOR_DEPTH] if _is_local_file(info.get('img_path'))]
-    problem = depth_problem(paths, loader_of(dataset))
+    readable = [info for info in infos[:_OPENED_FOR_DEPTH] if 'stored' in info or _is_local_file(info.get('img_path'))]
+    problem = depth_problem(readable, loader_of(dataset))
     if problem:
         raise UserError(f'{where}: {problem}')
 

@@ -14,8 +14,12 @@ from mmengine.registry import Registry
 from mmimg2vec.datasets.image_files import find_samples
 from mmimg2vec.datasets.lists import check_list
 from mmimg2vec.datasets.maps import watch_maps
+from mmimg2vec.datasets.stored import StoredImages
 from mmimg2vec.errors import UserError
 
+# The file that a folder of shards has, and what its dataset takes of the settings of a folder dataset.
+_INDEX = 'index.json'
+_SHARDED = ('data_root', 'data_prefix', 'split', 'pipeline', 'with_label', 'metainfo')
 # Datasets whose annotation file is a list with a line per sample -> whether it may have labels.
 _LISTED = {'CustomDataset': True, 'ImageNet': True, 'CaptionDataset': True, 'BaseSegDataset': False}
 
@@ -41,12 +45,15 @@ def build_dataset(dataset: Any, registry: Registry, config_key: str, classes: Se
     if not isinstance(dataset, dict):
         return dataset
     check_data_paths(dataset, config_key)
+    dataset = _of_stored(dataset, registry, config_key)
     cure = f'{_where(dataset)}: {_cure(config_key)}'
     try:
         of_folders = hasattr(_type(dataset, registry), '_find_samples') and _is_local(_where(dataset))
         built = registry.build({**dataset, 'lazy_init': True} if of_folders else dataset)
         if of_folders:
             built._find_samples = partial(find_samples, built, classes, config_key)
+        if hasattr(built, 'use_classes'):
+            built.use_classes(classes, config_key)
         if hasattr(built, 'full_init'):
             built.full_init()
     except FileNotFoundError as error:
@@ -82,6 +89,17 @@ def base_datasets(dataset: Any) -> Iterator[Any]:
         return
     for part in inner:
         yield from base_datasets(part)
+
+
+def _of_stored(dataset: dict, registry: Registry, config_key: str) -> dict:
+    """The config as it is built: a folder dataset whose folder holds shards becomes a dataset of these."""
+    kind = _type(dataset, registry)
+    if hasattr(kind, '_find_samples') and osp.isfile(osp.join(_where(dataset), _INDEX)):
+        kept = {key: value for key, value in dataset.items() if key in _SHARDED}
+        return {**kept, 'type': 'mmimg2vec.ShardedImages', 'config_key': config_key}
+    if isinstance(kind, type) and issubclass(kind, StoredImages):
+        return {**dataset, 'config_key': config_key}
+    return dataset
 
 
 def check_data_paths(dataset: Mapping, config_key: str) -> None:

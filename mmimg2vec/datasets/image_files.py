@@ -163,7 +163,7 @@ def find_samples(dataset: Any, classes: Sequence[str] | None, config_key: str) -
     if outside:
         dataset.left_out['images outside the folders of classes'] = len(outside)
     folders = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith('.'))
-    labels = _labels(folders, dataset.CLASSES, classes, root, config_key)
+    labels = label_folders(folders, dataset.CLASSES, classes, root, config_key)
     if dataset.CLASSES is None:
         dataset._metainfo['classes'] = tuple(classes or folders)
     dataset.folder_to_idx = labels
@@ -173,10 +173,17 @@ def find_samples(dataset: Any, classes: Sequence[str] | None, config_key: str) -
     return samples
 
 
-def _labels(
-    folders: list[str], given: Sequence[str] | None, others: Sequence[str] | None, root: Path, config_key: str
+def label_folders(
+    folders: list[str], given: Sequence[str] | None, others: Sequence[str] | None, root: str | Path, config_key: str
 ) -> dict[str, int]:
     """Folder -> label.
+
+    Args:
+        folders: Names of the folders of images.
+        given: The dataset's own classes.
+        others: Those that are trained on, or vote.
+        root: Where the folders are, for messages.
+        config_key: Where the dataset stands in the config, for messages.
 
     Raises:
         UserError: The folders are not the classes.

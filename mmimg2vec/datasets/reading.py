@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import re
-import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from mmengine import fileio
 from PIL import Image
 
 from mmimg2vec.datasets.errors import DataError, UnreadableImage
+from mmimg2vec.datasets.headers import TURNED, missing_end, orientation, stored_size
 
 #: Endings of the names of image files, in lower case: the one list for training, inference, probes and tools.
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.pgm', '.tif', '.tiff', '.webp')
@@ -23,12 +22,12 @@ IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.pgm', '.tif', '.tif
 MAX_PIXELS = 200_000_000
 
 _COLORS = 3  # bands of an ordinary TIFF file
-_ORIENTATION = 0x0112  # EXIF's number of it; from 5 on the photo is turned by a quarter
 _TIFF = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
-_PNG_END = b'IEND\xaeB`\x82'  # the chunk's checksum is always this one
-# A marker in the data of a scan: 0xFF followed by none of a stuffed zero, a restart marker and a fill byte.
-_MARKER = re.compile(rb'\xff[^\x00\xd0-\xd7\xff]')
-_SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# Flags of OpenCV under which libjpeg computes a picture of half, a quarter or an eighth of each side from the first
+# coefficients of each block: a low-pass filter that also saves most of the decoding.
+_REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
+#: By how much :func:`decode` can reduce the sides of a JPEG file while it decodes.
+REDUCTIONS = (1, *_REDUCED)
 
 
 def is_hidden(path: Path) -> bool:
@@ -36,19 +35,25 @@ def is_hidden(path: Path) -> bool:
     return any(part.startswith('.') for part in path.parts)
 
 
-def read_bytes(path: str, max_pixels: int | None = MAX_PIXELS, backend_args: dict | None = None) -> bytes:
+def read_bytes(
+    path: str,
+    max_pixels: int | None = MAX_PIXELS,
+    backend_args: dict | None = None,
+    stored: Callable[[], bytes] | None = None,
+) -> bytes:
     """Read an image file and check that it is whole, without decoding it.
 
     Args:
         path: The file.
         max_pixels: Largest accepted number of pixels; None accepts any.
         backend_args: Of mmengine's file backends.
+        stored: Gives the file's bytes where they lie in a larger file, such as a shard; ``path`` is then a name alone.
 
     Raises:
         UnreadableImage: It is missing, empty, cut short, or larger than ``max_pixels``.
     """
     try:
-        data = fileio.get(path, backend_args=backend_args)
+        data = fileio.get(path, backend_args=backend_args) if stored is None else stored()
     except FileNotFoundError as error:
         raise UnreadableImage(path, 'missing') from error
     except OSError as error:
@@ -57,7 +62,7 @@ def read_bytes(path: str, max_pixels: int | None = MAX_PIXELS, backend_args: dic
         raise UnreadableImage(path, 'empty file')
     if missing_end(data):
         raise UnreadableImage(path, 'cut short')
-    size = None if max_pixels is None or path.endswith('.npy') else _stored_size(data)
+    size = None if max_pixels is None or path.endswith('.npy') else stored_size(data)
     if size is not None and max_pixels is not None and size[0] * size[1] > max_pixels:
         raise UnreadableImage(
             path,
@@ -74,6 +79,7 @@ def read_image(
     full_depth: bool = False,
     max_pixels: int | None = MAX_PIXELS,
     backend_args: dict | None = None,
+    stored: Callable[[], bytes] | None = None,
 ) -> np.ndarray:
     """Read and decode an image.
 
@@ -87,18 +93,52 @@ def read_image(
         full_depth: Keep 16-bit values; otherwise ``'color'`` keeps their upper eight bits.
         max_pixels: As :func:`read_bytes` has it.
         backend_args: Of mmengine's file backends.
+        stored: As :func:`read_bytes` has it.
 
     Returns:
-        ``(H, W)`` or ``(H, W, C)``, three channels in the order BGR.
+        As :func:`decode`.
 
     Raises:
         UnreadableImage: It cannot be read.
         DataError: A package is missing, or a TIFF file has more bands than the pipeline keeps.
     """
     path = str(path)
-    data = read_bytes(path, max_pixels, backend_args)
+    data = read_bytes(path, max_pixels, backend_args, stored)
+    return decode(path, data, color_type, backend, channels, full_depth)
+
+
+def decode(
+    path: str,
+    data: bytes,
+    color_type: str = 'color',
+    backend: str | None = 'cv2',
+    channels: int | None = None,
+    full_depth: bool = False,
+    reduction: int = 1,
+) -> np.ndarray:
+    """Decode the bytes of an image.
+
+    Args:
+        path: Its name.
+        data: As :func:`read_bytes` gives them.
+        color_type: As :func:`read_image` has it.
+        backend: Likewise.
+        channels: Likewise.
+        full_depth: Likewise.
+        reduction: One of :data:`REDUCTIONS`: the sides of the picture are divided by it, rounded up. Others than 1 for
+            JPEG files as ``'color'`` only, by OpenCV.
+
+    Returns:
+        ``(H, W)`` or ``(H, W, C)``, three channels in the order BGR.
+
+    Raises:
+        UnreadableImage: It cannot be decoded.
+        DataError: A package is missing, or a TIFF file has more bands than the pipeline keeps.
+    """
     try:
-        if path.endswith('.npy'):
+        if reduction > 1:
+            img = cv2.imdecode(np.frombuffer(data, np.uint8), _REDUCED[reduction])
+        elif path.endswith('.npy'):
             img = np.load(io.BytesIO(data), allow_pickle=False)
         elif data[:4] in _TIFF and (bands := _bands(data)) not in (1, _COLORS):
             img = _read_bands(path, data, color_type, abs(bands), channels)
@@ -134,28 +174,30 @@ def image_size(path: str | Path, turned: bool = True) -> tuple[int, int] | None:
     """
     try:
         with Image.open(path) as image:
-            sideways = turned and image.getexif().get(_ORIENTATION, 1) >= 5
-            return (image.width, image.height) if sideways else (image.height, image.width)
+            return (
+                (image.width, image.height) if turned and orientation(image) in TURNED else (image.height, image.width)
+            )
     except Exception:  # what is wrong will be said by the loader
         return None
 
 
-def depth_problem(paths: Iterable[str | Path], loader: Any) -> str | None:
+def depth_problem(samples: Iterable[Mapping[str, Any]], loader: Any) -> str | None:
     """Why a loader loses the values of 16-bit files, or None.
 
     Of 16-bit color and gray files a loader keeps the upper eight bits: right for photos, whose values fill the 16 bits,
     and wrong for data of 12 bits, of which 16 gray levels are left.
 
     Args:
-        paths: Some of the images.
+        samples: Some samples: ``img_path``, and ``stored`` as :func:`read_bytes` has it where there is one.
         loader: An ``mmimg2vec.LoadImage``; others pass.
     """
     if getattr(loader, 'value_range', 0) is not None or not loader.color_type.startswith('color'):
         return None
     deep, top = [], 0
-    for path in paths:
+    for sample in samples:
+        path = sample['img_path']
         try:
-            data = read_bytes(str(path), loader.max_pixels, loader.backend_args)
+            data = read_bytes(path, loader.max_pixels, loader.backend_args, sample.get('stored'))
         except UnreadableImage:
             continue
         is_deep_png = data.startswith(b'\x89PNG') and data[24:25] == b'\x10'
@@ -183,69 +225,6 @@ def unreadable(path: str | Path) -> str | None:
     except DataError as error:
         return str(error)
     return None
-
-
-def missing_end(data: bytes) -> bool:
-    """Whether a file has been cut short, which decoders fill with gray rather than refuse.
-
-    A JPEG file is walked from marker to marker to its end of image: what follows that, such as the video of a motion
-    photo, is nobody's business, and a thumbnail's markers lie inside a segment. PNG, WebP and BMP name their end or
-    length. Other formats return False.
-    """
-    if data.startswith(b'\xff\xd8'):
-        return not _walk_jpeg(data)[1]
-    if data.startswith(b'\x89PNG'):
-        return data.rfind(_PNG_END) < 0
-    if data[:4] == b'RIFF' and data[8:12] == b'WEBP':
-        return len(data) < 8 + struct.unpack('<I', data[4:8])[0]
-    if data[:2] == b'BM' and len(data) >= 6:
-        return len(data) < struct.unpack('<I', data[2:6])[0]
-    return False
-
-
-def _walk_jpeg(data: bytes) -> tuple[tuple[int, int] | None, bool]:
-    """Height and width as stored, where they are named, and whether the end of the image is there."""
-    size, position = None, 2
-    while True:
-        position = data.find(b'\xff', position)
-        if position < 0 or position + 1 >= len(data):
-            return size, False
-        marker = data[position + 1]
-        if marker == 0xFF:  # a fill byte
-            position += 1
-            continue
-        position += 2
-        if marker == 0xD9:
-            return size, True
-        if marker in (0, 1) or 0xD0 <= marker <= 0xD8:  # without a segment
-            continue
-        if position + 2 > len(data):
-            return size, False
-        (length,) = struct.unpack('>H', data[position : position + 2])
-        if marker in _SIZE_MARKERS and position + 7 <= len(data):
-            size = struct.unpack('>HH', data[position + 3 : position + 7])
-        position += length
-        if marker == 0xDA:
-            found = _MARKER.search(data, position)
-            if found is None:
-                return size, False
-            position = found.start()
-
-
-def _stored_size(data: bytes) -> tuple[int, int] | None:
-    """Height and width from the header; None where it names none that is understood."""
-    if data.startswith(b'\xff\xd8'):
-        return _walk_jpeg(data)[0]
-    if data.startswith(b'\x89PNG') and len(data) >= 24:
-        width, height = struct.unpack('>II', data[16:24])
-        return height, width
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return image.height, image.width
-    except Image.DecompressionBombError:
-        return 1 << 31, 1 << 31
-    except Exception:  # the decoder will say what is wrong
-        return None
 
 
 def _bands(data: bytes) -> int:

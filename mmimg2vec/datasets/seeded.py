@@ -76,8 +76,18 @@ class SeededSampler(DefaultSampler):
 
     def __iter__(self) -> Iterator[DrawKey]:
         """Iterate over this rank's keys of the current epoch."""
-        draw = self.epoch
-        return (DrawKey(index, draw, self.seed) for index in super().__iter__())
+        draw, order = self.epoch, self._order_of_dataset()
+        indices = super().__iter__() if order is None else map(int, order)
+        return (DrawKey(index, draw, self.seed) for index in indices)
+
+    def _order_of_dataset(self) -> np.ndarray | None:
+        """This rank's share of the order that a dataset in shards draws for the epoch; None where it has none."""
+        if not self.shuffle or not hasattr(self.dataset, 'draw_order'):
+            return None
+        order = self.dataset.draw_order(torch.Generator().manual_seed(self.seed + self.epoch))
+        if order is not None:
+            order = np.resize(order, self.total_size)[self.rank :: self.world_size]
+        return order
 
 
 @contextlib.contextmanager
@@ -160,6 +170,11 @@ class SeededDataset:
         raise DataError(
             f'{_MAX_REPLACEMENTS} images in a row are unreadable, the last of them {unreadable}: check the data folder'
         )
+
+    def draw_order(self, generator: torch.Generator) -> np.ndarray | None:
+        """The order of an epoch where the wrapped dataset has one of its own, as shards have; otherwise None."""
+        draw = getattr(self.dataset, 'draw_order', None)
+        return None if draw is None else draw(generator)
 
     def full_init(self) -> None:
         """Read the annotations of the wrapped dataset."""

@@ -122,7 +122,7 @@ def shrink_images(cfg: Config, size: int) -> None:
     """Training images of ``size`` pixels, two at a time, read by the process itself."""
     cfg.train_dataloader.update(batch_size=2, num_workers=0, persistent_workers=False)
     for _, node in walk(cfg._cfg_dict):
-        if node.get('type') == 'mmpretrain.RandomResizedCrop':
+        if node.get('type') in ('mmpretrain.RandomResizedCrop', 'mmimg2vec.LoadRandomResizedCrop'):
             node['scale'] = size
         elif node.get('type') == 'mmpretrain.CenterCrop':
             node['crop_size'] = size

@@ -9,7 +9,8 @@ from mmengine.dataset import default_collate
 from PIL import Image
 
 from mmimg2vec.datasets import DataError, UnreadableImage
-from mmimg2vec.datasets.reading import depth_problem, image_size, missing_end, unreadable
+from mmimg2vec.datasets.headers import missing_end
+from mmimg2vec.datasets.reading import depth_problem, image_size, unreadable
 from mmimg2vec.datasets.transforms import (
     LoadImage,
     PackMaskedInputs,
@@ -244,13 +245,15 @@ def test_sixteen_bits_that_lose_their_values_are_named(tmp_path, top, good):
     paths = [tmp_path / name for name in ('a.png', 'a.tif')]
     for path in paths:
         cv2.imwrite(str(path), grey)
-        problem = depth_problem([path], LoadImage())
+        problem = depth_problem([dict(img_path=str(path))], LoadImage())
         assert (problem is None) == good
         scaled = LoadImage(value_range=(0, top)).transform(dict(img_path=str(path)))['img']
         assert np.allclose(scaled[..., 0], grey / top * 255, atol=1e-3)
-        assert depth_problem([path], LoadImage(value_range=(0, top))) is None
+        assert depth_problem([dict(img_path=str(path))], LoadImage(value_range=(0, top))) is None
     if not good:
-        assert 'a.png and others hold 16-bit values of which the highest is 4016' in depth_problem(paths, LoadImage())
+        assert 'a.png and others hold 16-bit values of which the highest is 4016' in depth_problem(
+            [dict(img_path=str(path)) for path in paths], LoadImage()
+        )
 
 
 def test_six_channels_through_the_whole_pipeline(tmp_path):

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from mmimg2vec.datasets.shards.writing import ShardOptions, make_shards
+
 SCRIPT = Path(__file__).parents[1] / 'helpers' / 'train_and_record.py'
 
 
@@ -34,8 +36,14 @@ def train(images, output, processes, *options):
 
 
 # Statistics over the batch are where two processes could differ from one.
-@pytest.mark.parametrize(('normalization', 'masks_per_image'), [('batch', 1), ('batch', 4)])
-def test_two_processes_are_one_with_twice_the_batch(images, tmp_path, normalization, masks_per_image):
+@pytest.mark.parametrize(
+    ('normalization', 'masks_per_image', 'stored'),
+    [('batch', 1, 'files'), ('batch', 4, 'files'), ('batch', 1, 'shards')],
+)
+def test_two_processes_are_one_with_twice_the_batch(images, tmp_path, normalization, masks_per_image, stored):
+    if stored == 'shards':
+        make_shards(images, tmp_path / 'shards', ShardOptions(per_shard=7), report=lambda line: None)
+        images = tmp_path / 'shards'
     one = train(images, tmp_path / 'one.json', 1, normalization, masks_per_image)
     two = train(images, tmp_path / 'two.json', 2, normalization, masks_per_image)
     assert len(one['steps']) == len(two['steps']) == 4

@@ -13,6 +13,8 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 
 from mmimg2vec.checkpoint.newest import checksum_path, newest_checkpoint, write_checksum
+from mmimg2vec.datasets import ShardedImages
+from mmimg2vec.datasets.shards.writing import ShardOptions, make_shards
 from mmimg2vec.engine import disk_space, run_folder
 from mmimg2vec.engine.hooks import safe_checkpoint
 from mmimg2vec.errors import UserError
@@ -97,21 +99,29 @@ def names(folder, pattern='*.pth'):
 
 # 12 images in batches of 2 are 6 steps an epoch. 4 steps an update do not divide that.
 @pytest.mark.parametrize(
-    ('accumulation', 'kills', 'workers', 'asynchronous', 'masks'),
+    ('accumulation', 'kills', 'workers', 'asynchronous', 'masks', 'stored'),
     [
-        (1, (1, 4, 6, 7, 13, 17), 0, False, 1),
-        (1, (8,), 2, False, 1),
-        (1, (8,), 2, False, 4),
-        (4, (3, 5, 9, 14), 0, False, 1),
-        (1, (5, 11), 0, True, 1),
+        (1, (1, 4, 6, 7, 13, 17), 0, False, 1, 'files'),
+        (1, (8,), 2, False, 1, 'files'),
+        (1, (8,), 2, False, 4, 'files'),
+        (4, (3, 5, 9, 14), 0, False, 1, 'files'),
+        (1, (5, 11), 0, True, 1, 'files'),
+        (1, (2, 9), 2, False, 1, 'shards'),
     ],
 )
-def test_killed_inside_epochs_and_resumed(run, tmp_path, accumulation, kills, workers, asynchronous, masks):
+def test_killed_inside_epochs_and_resumed(
+    run, images, tmp_path, accumulation, kills, workers, asynchronous, masks, stored, monkeypatch
+):
+    if stored == 'shards':
+        make_shards(images, tmp_path / 'shards', ShardOptions(per_shard=5), report=lambda line: None)
+        of_files = toy.train_dataloader
+        monkeypatch.setattr(toy, 'train_dataloader', lambda folder, *args: of_files(tmp_path / 'shards', *args))
     run('whole', accumulation=accumulation, masks=masks)
     saving = dict(steps=1, asynchronous=asynchronous)
     for step in kills:
         run(kill=step, accumulation=accumulation, workers=workers, saving=saving, masks=masks)
     resumed = run(accumulation=accumulation, saving=saving, masks=masks)  # with another number of workers
+    assert isinstance(resumed.train_dataloader.dataset.dataset, ShardedImages) == (stored == 'shards')
     assert resumed.iter == 18
     assert same(final(tmp_path / 'run'), final(tmp_path / 'whole'))
     # inner checkpoints are gone when the last regular one is there

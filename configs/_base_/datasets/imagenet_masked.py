@@ -15,16 +15,10 @@ train_dataloader = dict(
             data_root='{{$IMG2VEC_IMAGENET:data/imagenet}}',
             split='train',
             pipeline=[
-                dict(type='mmimg2vec.LoadImage'),
-                # MAE's crops (arXiv 2111.06377, appendix A.1), resized by OpenCV, which is faster than
-                # MAE's Pillow but has no low-pass filter; .dev_scripts/benchmark_loader.py times both.
-                dict(
-                    type='mmpretrain.RandomResizedCrop',
-                    scale=224,
-                    crop_ratio_range=(0.2, 1.0),
-                    backend='cv2',
-                    interpolation='bicubic',
-                ),
+                # MAE's crops (arXiv 2111.06377, appendix A.1). As MAE's Pillow it averages where it shrinks and
+                # interpolates by cubic splines where it enlarges; it decodes large photos at a reduced scale.
+                # .dev_scripts/benchmark_loader.py times both.
+                dict(type='mmimg2vec.LoadRandomResizedCrop', scale=224, crop_ratio_range=(0.2, 1.0)),
                 dict(type='mmpretrain.RandomFlip', prob=0.5),
                 dict(type='mmimg2vec.RandomTokenMask', patch_size=16, mask_ratio=0.75),
                 dict(type='mmimg2vec.PackMaskedInputs'),
