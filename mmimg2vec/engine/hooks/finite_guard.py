@@ -90,7 +90,7 @@ class FiniteGuardHook(Hook):
         if updated is not None:
             self.unread.append((runner.iter, updated, loss.detach(), self.paths))
             self.paths = []
-        if loss.device.type == 'cpu' or self.every_n_train_iters(runner, self.interval):
+        if _is_on_host(loss) or self.every_n_train_iters(runner, self.interval):
             self.look(runner)
 
     def after_train(self, runner: Runner) -> None:
@@ -151,6 +151,11 @@ class FiniteGuardHook(Hook):
             f'checkpoints in {runner.work_dir} are from before; the step again: python tools/train.py CONFIG '
             f'--reproduce {osp.join(runner.work_dir, name)}'
         )
+
+
+def _is_on_host(value: Tensor) -> bool:
+    """Whether reading a value waits for nothing."""
+    return value.device.type == 'cpu'
 
 
 def loss_values(outputs: dict[str, Any] | None) -> dict[str, float]:
