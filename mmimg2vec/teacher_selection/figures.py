@@ -20,7 +20,8 @@ def draw_ranking(rows: Sequence[Row], path: Path) -> bool:
     rows = [row for row in ranked(rows) if row.diversity is not None]
     if not rows:
         return False
-    figure = Figure(figsize=(11, max(3.0, 1.4 + 0.35 * len(rows))), dpi=100, layout='constrained')
+    height = round(max(3.0, 1.4 + 0.35 * len(rows)), 2)  # matplotlib cuts 349.99 px to 349
+    figure = Figure(figsize=(11, height), dpi=100, layout='constrained')
     bars, scatter = figure.subplots(1, 2)
     places = range(len(rows))
     # None becomes NaN: a single image has no interval.
