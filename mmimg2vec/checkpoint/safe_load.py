@@ -23,6 +23,7 @@ from mmengine.logging import HistoryBuffer
 
 from mmimg2vec.environment import require
 from mmimg2vec.errors import UserError
+from mmimg2vec.utils.mistaken_files import kind_of
 
 # What tensors and plain containers are saved with.
 _TENSORS = ('torch.', 'collections.OrderedDict', '_codecs.encode')
@@ -139,11 +140,13 @@ def _refuse_programs(source: str | Path | bytes, name: str) -> None:
 
 def _load_safetensors(source: str | Path | bytes, map_location: Any, name: str) -> dict:
     safetensors = require('safetensors.torch', f'Loading {name}', 'safetensors')
+    data = source if isinstance(source, bytes) else Path(source).read_bytes()
     try:
-        data = source if isinstance(source, bytes) else Path(source).read_bytes()
         tensors = safetensors.load(data)
     except Exception as error:  # the library's error class moved between versions
-        raise UserError(f'{name} cannot be read as safetensors ({error}): download it again') from error
+        kind = kind_of(data)
+        problem = f'cannot be read as safetensors ({error}): download it again'
+        raise UserError(f'{name} {problem if kind is None else f"is {kind}"}') from error
     if isinstance(map_location, (str, torch.device)):
         tensors = {key: tensor.to(map_location) for key, tensor in tensors.items()}
     return tensors
@@ -156,7 +159,8 @@ def _refusal(name: str, error: Exception, source: str | Path | bytes) -> str:
         what for what in named_in_pickle(source) if not what.startswith(_TENSORS) and what not in known
     ] or asked_for
     if not held:  # nothing that it asks for: no checkpoint at all, such as the page of a failed download
-        return f'{name} is not a torch checkpoint: download or save it again'
+        kind = kind_of(source if isinstance(source, bytes) else Path(source).read_bytes()[:512])
+        return f'{name} is {kind or "not a torch checkpoint: download or save it again"}'
     if known or not set(held) <= _ALLOWED:
         what = 'which could run code when loaded: '
     else:

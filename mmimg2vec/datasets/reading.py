@@ -15,6 +15,7 @@ from PIL import Image
 
 from mmimg2vec.datasets.errors import DataError, UnreadableImage
 from mmimg2vec.datasets.headers import TURNED, missing_end, orientation, stored_size
+from mmimg2vec.utils.mistaken_files import kind_of
 
 #: Endings of the names of image files, in lower case: the one list for training, inference, probes and tools.
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.pgm', '.tif', '.tiff', '.webp')
@@ -158,10 +159,11 @@ def decode(
             raise DataError(
                 f'{path} is compressed in a way that needs a package; run: pip install imagecodecs'
             ) from error
-        raise UnreadableImage(path, f'not decodable ({error})') from error
+        raise UnreadableImage(path, kind_of(data) or f'not decodable ({error})') from error
     # An .npy file may hold several arrays, or text.
     if not isinstance(img, np.ndarray) or img.dtype.kind not in 'biuf' or img.ndim not in (2, 3) or img.size == 0:
-        raise UnreadableImage(path, 'not decodable as an image')
+        kind = None if path.endswith('.npy') else kind_of(data)
+        raise UnreadableImage(path, kind or 'not decodable as an image')
     return img
 
 

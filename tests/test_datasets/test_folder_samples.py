@@ -93,6 +93,10 @@ def test_one_list_of_endings(tmp_path):
     ('a.jpg 0\nb.jpg\n', True, 'line 2: .*has no label'),
     ('a.jpg 0\nb.jpg ball\n', True, "line 2: the label 'ball' is no number from 0"),
     ('a.jpg -1\n', True, "line 1: the label '-1'"),
+    ('a.jpg ²\n', True, "line 1: the label '²'"),
+    ('a.jpg,0\n', True, 'line 1: .* has a comma where a space is expected'),
+    ('"a.jpg" 0\n', True, 'line 1: "a.jpg" stands in quotes'), ("'a.jpg'\n", False, 'line 1: .* in quotes'),
+    ('a.jpg  0\n', True, 'line 1: .* has more than one space before the label'),
 ])  # fmt: skip
 def test_lists_of_images(tmp_path, text, with_label, message):
     path = tmp_path / 'list.txt'
@@ -148,3 +152,14 @@ def test_images_that_vote_and_that_are_asked_are_labelled_alike(folders):
     )
     assert bank.dataset.metainfo['classes'] == query.dataset.metainfo['classes'] == ('class_0', 'class_1')
     assert {int(label) for batch in query for label in [s.gt_label for s in batch['data_samples']]} == {1}
+
+
+@pytest.mark.parametrize(('data', 'message'), [
+    (b'\xef\xbb\xbfa.jpg 0\n', 'begins with a byte order mark'), (b'', 'is empty'), (b'<html>\n', 'is a web page'),
+    (b'version https://git-lfs.github.com/spec/v1\n', 'is a pointer of Git LFS'), (b'\xff\xfea\0', 'is no text file'),
+])  # fmt: skip
+def test_lists_that_are_something_else(tmp_path, data, message):
+    path = tmp_path / 'list.txt'
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=f'list.txt {message}'):
+        check_list(path, True, 'key')
