@@ -201,14 +201,16 @@ def _lock(folder: Path) -> Iterator[None]:
     """Keep other processes out of a folder; the system ends it with this process, however that ends.
 
     Raises:
-        UserError: Another process holds the folder.
+        UserError: Another process holds the folder, or it cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder / '.lock', timeout=0).acquire()
     except filelock.Timeout:
         raise UserError(
             f'another process runs the chain in {folder}: wait for it, or name another --work-dir'
         ) from None
+    except OSError as error:
+        raise UserError(f'{folder} cannot be the folder of a chain: {error}; name another --work-dir') from error
     with lock:
         yield

@@ -46,7 +46,7 @@ def begin_run(work_dir: str | Path, resume: bool, overwrite: bool = False) -> No
     except Timeout:
         raise UserError(_in_use(folder)) from None
     except OSError as error:
-        raise UserError(f'{work_dir} cannot be the folder of a run: {error}; name another --work-dir') from error
+        raise UserError(_not_usable(work_dir, error)) from error
     found = [] if resume else _results(folder)
     if found and not overwrite:
         raise UserError(_holds_results(work_dir, found))
@@ -69,7 +69,7 @@ def check_free(work_dir: str | Path, resume: bool, overwrite: bool = False) -> N
     """Look whether :func:`begin_run` would claim a folder, and claim nothing.
 
     Raises:
-        UserError: Another process trains there, or it holds the results of another run.
+        UserError: Another process trains there, it holds the results of another run, or its lock cannot be taken.
     """
     folder = Path(work_dir).resolve()
     if (folder / _LOCK).exists():
@@ -78,6 +78,8 @@ def check_free(work_dir: str | Path, resume: bool, overwrite: bool = False) -> N
                 pass
         except Timeout:
             raise UserError(_in_use(folder)) from None
+        except OSError as error:
+            raise UserError(_not_usable(work_dir, error)) from error
     found = [] if resume or overwrite else _results(folder)
     if found:
         raise UserError(_holds_results(work_dir, found))
@@ -93,6 +95,10 @@ def _holds_results(work_dir: str | Path, found: list[Path]) -> str:
         f'{", ..." if len(found) > 3 else ""}): go on with it by --resume, name another --work-dir, or begin anew '
         'with --overwrite'
     )
+
+
+def _not_usable(work_dir: str | Path, error: OSError) -> str:
+    return f'{work_dir} cannot be the folder of a run: {error}; name another --work-dir'
 
 
 def _in_use(folder: Path) -> str:

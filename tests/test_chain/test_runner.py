@@ -178,6 +178,13 @@ def test_the_configs_of_a_command_count_as_settings(toy):
         toy.run()
 
 
+def test_a_folder_that_cannot_be_written(toy):
+    toy.write(toy.stage('a'))
+    (toy.work_dir / '.lock').mkdir(parents=True)
+    with pytest.raises(UserError, match=r'cannot be the folder of a chain: .*name another --work-dir'):
+        toy.run()
+
+
 def test_one_chain_at_a_time(toy):
     toy.write(toy.stage('a'))
     toy.work_dir.mkdir()

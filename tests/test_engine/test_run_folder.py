@@ -61,6 +61,13 @@ def test_results_of_another_run_are_refused_kept_or_set_aside(tmp_path, capsys):
     assert str(aside) in capsys.readouterr().out
 
 
+@pytest.mark.parametrize('begin', [begin_run, run_folder.check_free])
+def test_a_lock_that_cannot_be_taken(tmp_path, begin):
+    (tmp_path / '.lock').mkdir()  # as on a disk that may not be written, also for root
+    with pytest.raises(UserError, match=rf'{tmp_path} cannot be the folder of a run: .*name another --work-dir'):
+        begin(tmp_path, resume=False)
+
+
 def test_the_hook_asks_for_any_start(images, tmp_path):
     hooks = [dict(type='mmimg2vec.RunFolderHook')]
     toy.runner_of(images, tmp_path / 'run', epochs=1, hooks=hooks).train()
