@@ -10,6 +10,7 @@ from typing import Any
 
 import mmpretrain
 from mmengine.config import Config, ConfigDict
+from mmengine.device import get_device
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmpretrain.models.utils.clip_generator_helper import CLIP
 
@@ -188,6 +189,9 @@ def _set_precision(cfg: Config, precision: str) -> None:
         return
     wrapper = cfg.optim_wrapper
     ours = 'AutocastOptimWrapper' in wrapper.type
+    if not ours and 'fused' not in wrapper.optimizer:
+        # As torch takes it by itself; our wrapper would fuse it.
+        wrapper.optimizer.update(dict(foreach=True) if get_device() == 'cuda' else dict(fused=False))
     for key in ('loss_scale', 'dtype'):
         wrapper.pop(key, None)
     if ours or precision != 'float32':
@@ -200,6 +204,7 @@ def _set_precision(cfg: Config, precision: str) -> None:
 
 _FUSED = {'optim_wrapper.optimizer.fused': True}
 _NOT_FUSED = {'optim_wrapper.optimizer.fused': False}
+_COMPILED = {'default_hooks.compile.type': 'mmimg2vec.CompileHook', 'default_hooks.compile.on_failure': 'stop'}
 # Rows that have a name of their own on the command line.
 ROWS = {
     entry.name: entry
@@ -210,7 +215,10 @@ ROWS = {
         Entry('img2vec-k2', 'img2vec', masks=2),
         Entry('img2vec-k4', 'img2vec', masks=4),
         Entry('img2vec-k4-not-fused', 'img2vec', _NOT_FUSED, masks=4),
+        Entry('img2vec-compiled', 'img2vec', _COMPILED),
+        Entry('img2vec-k4-compiled', 'img2vec', _COMPILED, masks=4),
         Entry('img2vec-large-k4', 'img2vec-large', masks=4),
+        Entry('img2vec-large-k4-compiled', 'img2vec-large', _COMPILED, masks=4),
         Entry('cae_v2-k4', 'cae_v2', masks=4),
     )
 }
