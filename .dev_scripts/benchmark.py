@@ -54,7 +54,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--memory', action='store_true', help='peak memory, in a process of its own per row')
     parser.add_argument('--growth', nargs='+', default=[], choices=('batch', 'tokens', 'model'), help='instead')
     parser.add_argument('--json', type=Path, help='write the figures there')
-    parser.add_argument('--figure', type=Path, help='draw the parts of the steps there (PNG)')
+    parser.add_argument('--figure', type=Path, help='draw the parts of the steps, or the growth, there (PNG)')
     return parser.parse_args(arguments)
 
 
@@ -125,8 +125,8 @@ def main() -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
     if args.json:
         write_text(args.json, json.dumps(result, indent=1) + '\n')
-    if args.figure and result['tables']:
-        report.draw(result, args.figure)
+    if args.figure:
+        (report.draw_growth if args.growth else report.draw)(result, args.figure)
 
 
 if __name__ == '__main__':

@@ -49,8 +49,9 @@ def grow(entries: Sequence[Entry], kind: str, setting: Setting, rounds: int, **o
         **options: As :func:`variants`.
 
     Returns:
-        A row per variant: ``name``, ``step_s``, ``time`` (quartiles) and ``operations`` over the smallest one's, and
-        ``excess``: the median of the one over the other; above 1 time grows faster than the operations.
+        A row per variant: ``name`` (``entry`` and ``point``), ``step_s``, ``time`` (quartiles) and ``operations`` over
+        the smallest one's, and ``excess``: the median of the one over the other; above 1 time grows faster than the
+        operations.
     """
     rows = []
     for entry in entries:
@@ -67,6 +68,8 @@ def grow(entries: Sequence[Entry], kind: str, setting: Setting, rounds: int, **o
                 dict(
                     name=row.name,
                     kind=kind,
+                    entry=entry.name,
+                    point=row.name.removeprefix(f'{entry.name}, '),
                     views=row.views,
                     step_s=figures['step_s'],
                     gmac_per_view=figures['gmac_per_view'],

@@ -116,6 +116,30 @@ def draw(result: dict[str, Any], path: Path) -> Path:
     return save_figure(figure, path)
 
 
+def draw_growth(result: dict[str, Any], path: Path) -> Path:
+    """Time per masked view beside operations per masked view, over the smallest of each, a panel per kind of growth.
+
+    Returns:
+        The path of the picture.
+    """
+    kinds = list(dict.fromkeys(row['kind'] for row in result['growth']))
+    figure = Figure(figsize=(4 * len(kinds), 3.6), dpi=120, layout='constrained')
+    for kind, axes in zip(kinds, figure.subplots(1, len(kinds), squeeze=False)[0], strict=True):
+        rows = [row for row in result['growth'] if row['kind'] == kind]
+        for name in dict.fromkeys(row['entry'] for row in rows):
+            own = [row for row in rows if row['entry'] == name]
+            places = [row['point'] for row in own]
+            low, middle, high = zip(*(row['time'] for row in own), strict=True)
+            (line,) = axes.plot(places, middle, marker='o', label=f'{name}, time')
+            axes.fill_between(places, low, high, alpha=0.2, color=line.get_color())
+            if None not in (operations := [row['operations'] for row in own]):
+                axes.plot(places, operations, linestyle='--', color=line.get_color(), label=f'{name}, operations')
+        axes.set_title(kind, fontsize=10)
+        axes.legend(frameon=False, fontsize=8)
+        style_axes(axes, grid=True)
+    return save_figure(figure, path)
+
+
 def _processor() -> str:
     info = Path('/proc/cpuinfo')
     lines = info.read_text(encoding='utf-8').splitlines() if info.is_file() else []

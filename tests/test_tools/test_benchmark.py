@@ -13,6 +13,7 @@ from benchmarking.clock import PARTS, MatrixProduct, Timeline, quartiles
 from benchmarking.entries import CONFIGS, ROWS, Entry, Setting, read
 from benchmarking.growth import grow, variants
 from benchmarking.measure import Row, Table, draw_images, measure
+from benchmarking.report import draw_growth
 from benchmarking.stepping import with_loops
 from mmengine.config import Config
 from mmpretrain import __file__ as mmpretrain_file
@@ -192,13 +193,15 @@ def test_mistakes_of_the_command_line(options, message):
         benchmark.run(benchmark.parse_args(options))
 
 
-def test_time_grows_with_tokens_as_the_operations_do_or_is_said_to_grow_faster():
+def test_time_grows_with_tokens_as_the_operations_do_or_is_said_to_grow_faster(tmp_path):
     rows = grow([tiny('mae', 'mae', MAE)], 'tokens', Setting(2, 'float32', ''), rounds=2, sides=(32, 64))
     assert [row['name'] for row in rows] == ['mae, 32 px', 'mae, 64 px']
     first, second = rows
     assert (first['operations'], first['time'], first['excess']) == (1, (1, 1, 1), 1)
     assert second['operations'] == pytest.approx(mae_macs(4, 16) / mae_macs(1, 4), rel=0.02)
     assert second['excess'] == pytest.approx(second['time'][1] / second['operations'])
+    assert [row['point'] for row in rows] == ['32 px', '64 px']
+    assert draw_growth(dict(growth=rows), tmp_path / 'growth.png').stat().st_size > 1000
 
 
 def test_variants():
