@@ -49,11 +49,11 @@ _segmentation = {
     'model.backbone.img_size': 12 * _patch,
     **(
         {
-            'model.data_preprocessor.size': [192, 192],
+            'model.data_preprocessor.size': (192, 192),
             'model.decode_head.num_classes': 10,
             'model.decode_head.loss_decode.class_weight': [0.15, *[1.0] * 9],
-            f'{_crops}.2.scale': [256, 256],
-            f'{_crops}.3.crop_size': [192, 192],
+            f'{_crops}.2.scale': (256, 256),
+            f'{_crops}.3.crop_size': (192, 192),
             **{f'{place}.metainfo.classes': ['ground', *_names] for place in _loaders},
             **{f'{place}.metainfo.palette': _colors for place in _loaders},
         }

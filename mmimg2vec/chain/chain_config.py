@@ -117,7 +117,7 @@ def _read_stage(filename: str, entry: Any, cfg: Config, folder: Path, seed: int,
         if isinstance(value, dict):
             return {key: fill(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
-            return [fill(item) for item in value]
+            return type(value)(fill(item) for item in value)
         if not isinstance(value, str):
             return value
         value = value.replace('{seed}', str(seed))

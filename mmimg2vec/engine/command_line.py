@@ -66,7 +66,7 @@ class Options(DictAction):
 
 
 def option_text(value: Any) -> str:
-    """Write a value so that ``--cfg-options`` reads it as it is; a tuple becomes a list.
+    """Write a value so that ``--cfg-options`` reads it as it is.
 
     Raises:
         UserError: There is no such way: quotes do not keep a text from being read as a number or a list.
@@ -85,14 +85,15 @@ def option_text(value: Any) -> str:
 
 def _bracketed(value: Any) -> str:
     if isinstance(value, list | tuple):
-        return '[' + ','.join(map(_bracketed, value)) + ']'
+        opening, closing = '[]' if isinstance(value, list) else '()'
+        return opening + ','.join(map(_bracketed, value)) + closing
     return str(value)
 
 
 def _kinds(value: Any) -> Any:
     """A value with the types of its parts: 1, 1.0 and True are equal."""
     if isinstance(value, list | tuple):
-        return [_kinds(item) for item in value]
+        return type(value), [_kinds(item) for item in value]
     return type(value), value
 
 

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from mmengine.config import DictAction
 
 from mmimg2vec.chain import Launch, check_chain, read_chain, shell_line, stage_command
 from mmimg2vec.chain.commands import LAUNCHERS
@@ -197,3 +198,19 @@ class TestTableOfDifferences:
         assert minutes == {'probe-cae-all': 3.0, 'probe-mae': 0.5}
         assert draw_results([rows], tmp_path / 'a.png').stat().st_size > 1000
         assert draw_results([rows[:1]], tmp_path / 'b.png') is None
+
+
+@pytest.mark.parametrize('value', [(256, 256), [1, 2], ((1, 2), [3.0, 'a']), (1,), 'text', None, True, 0.5])
+def test_options_reach_a_stage_as_they_are_written(value, tmp_path):
+    """Tuples stay tuples: some transforms take a size that is one, and no list."""
+    file = tmp_path / 'chain.py'
+    file.write_text(
+        "title, introduction, work_dir = 'a', 'b', 'c'\n"
+        f"stages = [dict(name='a', title='a', config='configs/demo/x.py', options={{'model.x': {value!r}}})]\n"
+    )
+    found = read_chain(str(file))
+    assert found['a'].options == {'model.x': value}
+    words = [word for part in stage_command(found, found['a'], Launch()) for word in part]
+    text = next(word for word in words if word.startswith('model.x=')).removeprefix('model.x=')
+    read = DictAction._parse_iterable(text)
+    assert read == value and type(read) is type(value)

@@ -113,7 +113,7 @@ def test_commands_of_the_launchers(tmp_path):
     env, words = stage_command(chain, chain['detect'], Launch())
     assert words[1:] == [
         *('tools/train.py', 'configs/b.py', '--work-dir', 'work/detect', '--resume', '--seed', '0'),
-        *('--cfg-options', 'model.init=None', 'data.scale=[4,5]'),
+        *('--cfg-options', 'model.init=None', 'data.scale=(4,5)'),
     ]
     assert env['BACKBONE'] == 'work/pretrain/backbone.pth'
     # What --dry-run prints is the command, whole: a shell reads it as it is meant.
