@@ -3,7 +3,7 @@
 
     python tools/analysis_tools/training_curves.py [NAME=]WORK_DIR ... --out curves.png
 
-Prints the first and the last value of each, too.
+Prints the first and the last value of each, too. docs/healthy.md says how to read them.
 rate look like: docs/healthy.md.
 """
 
