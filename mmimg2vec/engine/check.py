@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mmimg2vec.checkpoint.newest import newest_checkpoint
-from mmimg2vec.engine.construction_errors import construction_error, keep_trace, reason_of
+from mmimg2vec.engine.construction_errors import construction_error, keep_trace, module_of, reason_of
 from mmimg2vec.engine.disk_space import DiskSpace
 from mmimg2vec.engine.hooks.finite_guard import ReproduceHook, loss_values
 from mmimg2vec.engine.run_folder import check_free
@@ -69,7 +69,10 @@ def one_step(cfg: Config) -> Iterator[None]:
         shutil.rmtree(cfg.work_dir, ignore_errors=True)
         raise
     except Exception as error:
-        line = construction_error(error) or f'the first step cannot be made: {reason_of(error)}'
+        line = (
+            construction_error(error)
+            or f'{module_of(error) or "the run "}cannot make the first step: {reason_of(error)}'
+        )
         raise UserError(f'{line}; the trace is in {keep_trace(error)}') from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import tempfile
 import traceback
@@ -11,10 +12,14 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.logging import MMLogger
+from mmengine.runner import Runner
+from torch import nn
+
+from mmimg2vec.utils.distributed import unwrapped
 
 
 def construction_error(error: BaseException) -> str | None:
-    """Say in one line which part of a config could not be built, and why.
+    """Say in one line which part of a config could not be built or initialized, and why.
 
     Constructors of OpenMMLab, torch and users check their arguments with assertions and exceptions of all kinds, whose
     traces name everything but the key that was set.
@@ -30,7 +35,10 @@ def construction_error(error: BaseException) -> str | None:
     candidates = [frame.f_locals.get('cfg') for frame in frames if _builds(frame)]
     built = [part for part in candidates if isinstance(part, Mapping) and 'type' in part]
     if not built:
-        return None
+        is_initialized = any(frame.f_code.co_name == 'init_weights' for frame in frames)
+        return (
+            f'{module_of(error) or "the model "}cannot be initialized: {reason_of(error)}' if is_initialized else None
+        )
     found = ''
     for part in built:
         same = [(key, other) for cfg in configs[:1] for key, other in _parts(cfg._cfg_dict) if _equal(other, part)]
@@ -40,6 +48,22 @@ def construction_error(error: BaseException) -> str | None:
     kind = built[-1]['type']
     name = kind if isinstance(kind, str) else getattr(kind, '__name__', str(kind))
     return f'{found or "a part of the config"} ({name}) cannot be built: {reason_of(error)}'
+
+
+def module_of(error: BaseException) -> str:
+    """Key and class of the innermost part of a runner's model that an exception comes from; empty where there is none.
+
+    Args:
+        error: An exception that was caught.
+    """
+    frames = [frame for each in _chain(error) for frame, _ in traceback.walk_tb(each.__traceback__)]
+    owners = [frame.f_locals.get('self') for frame in frames]
+    runners = [owner for owner in owners if isinstance(owner, Runner)]
+    if not runners or not isinstance(runners[0].model, nn.Module):
+        return ''
+    names = {id(module): name for name, module in unwrapped(runners[0].model).named_modules()}
+    found = [owner for owner in owners if isinstance(owner, nn.Module) and id(owner) in names]
+    return f'{".".join(filter(None, ("model", names[id(found[-1])])))} ({type(found[-1]).__name__}) ' if found else ''
 
 
 def reason_of(error: BaseException) -> str:
@@ -57,11 +81,13 @@ def keep_trace(error: BaseException) -> str:
     trace = ''.join(traceback.format_exception(error))
     for handler in MMLogger.get_current_instance().handlers:
         if isinstance(handler, logging.FileHandler):
-            handler.emit(logging.LogRecord('mmengine', logging.ERROR, __file__, 0, trace, None, None))
-            return handler.baseFilename
-    with tempfile.NamedTemporaryFile('w', prefix='mmimg2vec-', suffix='.log', delete=False) as file:
-        file.write(trace)
-    return file.name
+            with contextlib.suppress(OSError):
+                with open(handler.baseFilename, 'a', encoding='utf-8') as file:
+                    file.write(trace)
+                return handler.baseFilename
+    with tempfile.NamedTemporaryFile('w', prefix='mmimg2vec-', suffix='.log', delete=False) as own:
+        own.write(trace)
+    return own.name
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

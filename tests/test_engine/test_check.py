@@ -117,15 +117,30 @@ def test_a_few_images_of_a_batch(started):
     assert [len(batch[key]) for key in ('inputs', 'mask')] == [4, 4] and batch['more']['data_samples'] == [1] * 4
 
 
-def test_what_a_step_raises_is_one_line(started, tmp_path):
+@pytest.mark.parametrize(
+    ('method', 'line'),
+    [
+        ('forward', r'model\.backbone \(ToyBackbone\) cannot make the first step: the width is wrong \(ValueError\)'),
+        ('init_weights', r'model\.backbone \(ToyBackbone\) cannot be initialized: the width is wrong \(ValueError\)'),
+    ],
+)
+def test_what_a_part_of_the_model_raises_is_one_line(started, monkeypatch, method, line):
+    def fail(self, *_):
+        raise ValueError('the width is wrong')
+
+    monkeypatch.setattr(toy.ToyBackbone, method, fail, raising=False)
+    _, end = started()
+    found = re.fullmatch(rf'{line}; the trace is in (.*)', str(end))
+    assert 'Traceback' in Path(found[1]).read_text()
+
+
+def test_what_a_hook_raises_is_one_line(started):
     class Fail(Hook):
         def before_train_iter(self, runner, batch_idx, data_batch=None):
-            assert 1 == 2
+            raise KeyError('gone')
 
     _, end = started(hooks=[Fail()])
-    text = str(end)
-    assert text.startswith('the first step cannot be made: assert 1 == 2 (AssertionError); the trace is in ')
-    assert 'Traceback' in Path(text.rpartition(' ')[2]).read_text()
+    assert str(end).startswith("the run cannot make the first step: 'gone' (KeyError); the trace is in ")
 
 
 def test_a_run_goes_on_from_its_newest_checkpoint(started, images, tmp_path):
