@@ -160,8 +160,10 @@ def measure(entries: Sequence[Entry], setting: Setting, rounds: int, end_to_end:
 
     views = max(entry.views or setting.views for entry in entries)
     loaded = (rounds + 1) * (end_to_end + 2 * setting.workers) if end_to_end else 0
+    # More batches than steps: the last step of an epoch is a logged one.
+    steps = _WARM_UP + rounds + 2 + loaded
     with tempfile.TemporaryDirectory() as folder:
-        drawn = replace(setting, images=draw_images(Path(folder), views * (1 + loaded)))
+        drawn = replace(setting, images=draw_images(Path(folder), views * steps))
         with_loops(entries, drawn, Path(folder), use)
     return tables
 

@@ -82,7 +82,8 @@ def _copies(model: nn.Module) -> dict[str, torch.Tensor]:
 
 def _pretraining(name: str, small: bool) -> Callable[[], float]:
     config, tiny = PRETRAINING[name]
-    entry = Entry(name, config, tiny) if small else Entry(name, name)
+    options = {'default_hooks.logger.interval': 1, **(tiny if small else {})}  # numbers are read in logged steps
+    entry = Entry(name, config if small else name, options)
 
     def step() -> float:
         found: list[float] = []
