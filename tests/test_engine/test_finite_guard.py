@@ -113,6 +113,17 @@ def test_one_value_of_one_gradient(name, value, steps):
     assert all(torch.equal(p, b) for p, b in zip(model.parameters(), before, strict=True))
 
 
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_a_loss_that_is_not_finite_by_a_term_without_a_gradient(value):
+    model = nn.Linear(3, 2)
+    wrapper = AutocastOptimWrapper(dtype='float32', optimizer=torch.optim.SGD(model.parameters(), lr=0.1))
+    before = model.weight.detach().clone()
+    wrapper.update_params(model(torch.ones(2, 3)).sum() + value)
+    assert wrapper.finite.item() is False and torch.equal(model.weight, before)
+    wrapper.update_params(model(torch.ones(2, 3)).sum())
+    assert wrapper.finite.item() is True and torch.allclose(model.weight, before - 0.2)
+
+
 @pytest.mark.parametrize('how', ['in place', 'replaced', 'gone'])
 def test_gradients_that_are_changed_after_the_backward_pass(how):
     model, wrapper, before = gradients_of(lambda model: None)

@@ -33,8 +33,8 @@ class AutocastOptimWrapper(OptimWrapper):
         float32_outputs: Names of submodules whose outputs leave them in float32, such as ``('neck', 'rpn_head')`` of a
             detector: mmdet makes anchors in the precision of the RPN's outputs, where bfloat16 rounds positions
             beyond 512 px to 4 px, and mmcv's RoIAlign and nms take no bfloat16.
-        skip_nonfinite: Leave out an update whose gradients are not finite, on all processes alike: DDP has averaged
-            them, so one bad batch shows in the gradients of all. False updates with whatever is there.
+        skip_nonfinite: Leave out an update whose loss or gradients are not finite, on all processes alike: DDP has
+            averaged them, so one bad batch shows in the gradients of all. False updates with whatever is there.
         kwargs: Arguments of ``mmengine.optim.OptimWrapper``: ``optimizer``, ``accumulative_counts``, ``clip_grad``.
 
     Attributes:
@@ -96,6 +96,9 @@ class AutocastOptimWrapper(OptimWrapper):
         count = self._inner_count + 1
         is_last = count % self._accumulative_counts == 0 or count == self._max_counts
         self._finite_gradients.active = self.skip_nonfinite and is_last and not has_norm
+        if self.skip_nonfinite:
+            # A loss may be NaN by a term without a gradient. Its gradients become NaN too, and DDP tells all processes.
+            loss = loss * torch.where(loss.detach().isfinite(), 1.0, float('nan'))
         super().backward(self.loss_scaler.scale(loss) if self.loss_scaler else loss, **kwargs)
 
     def step(self, **kwargs) -> None:
