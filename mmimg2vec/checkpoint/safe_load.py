@@ -79,8 +79,11 @@ def safe_load(source: str | Path | bytes, map_location: Any = None, name: str | 
     """
     name = str(name or source)
     if not isinstance(source, bytes) and not osp.isfile(source):
-        raise UserError(f'no checkpoint {name}: check the path')
-    if name.endswith('.safetensors'):
+        cure = 'it is a folder, name a file in it' if osp.isdir(source) else 'check the path'
+        raise UserError(f'no checkpoint {name}: {cure}')
+    head = source[:512] if isinstance(source, bytes) else _head(source)
+    # By what it is: downloads lose their endings.
+    if head[8:9] == b'{' or (name.endswith('.safetensors') and not head.startswith(b'PK')):
         return _load_safetensors(source, map_location, name)
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
@@ -92,8 +95,27 @@ def safe_load(source: str | Path | bytes, map_location: Any = None, name: str | 
     except pickle.UnpicklingError as error:
         raise UserError(_refusal(name, error, source)) from error
     except Exception as error:  # damaged bytes raise nearly everything, and so does a state dict for an absent device
+        if not head:
+            raise UserError(f'{name} is {kind_of(head)}') from error
+        if inner := _packed(source):
+            raise UserError(f'{name} is an archive of files, {inner} among them: unpack it') from error
         reason = str(error).strip().split('\n')[0]
         raise UserError(f'{name} cannot be read as a checkpoint ({reason}): download or save it again') from error
+
+
+def _head(path: str | Path) -> bytes:
+    with open(path, 'rb') as file:
+        return file.read(512)
+
+
+def _packed(source: str | Path | bytes) -> str | None:
+    """A file in a zip archive that is not torch's."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source) as archive:
+            names = [name for name in archive.namelist() if not name.endswith('/')]
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return None
+    return None if not names or any(name.endswith('data.pkl') for name in names) else names[0]
 
 
 def _plain_data_allowed() -> contextlib.AbstractContextManager:
@@ -159,7 +181,7 @@ def _refusal(name: str, error: Exception, source: str | Path | bytes) -> str:
         what for what in named_in_pickle(source) if not what.startswith(_TENSORS) and what not in known
     ] or asked_for
     if not held:  # nothing that it asks for: no checkpoint at all, such as the page of a failed download
-        kind = kind_of(source if isinstance(source, bytes) else Path(source).read_bytes()[:512])
+        kind = kind_of(source if isinstance(source, bytes) else _head(source))
         return f'{name} is {kind or "not a torch checkpoint: download or save it again"}'
     if known or not set(held) <= _ALLOWED:
         what = 'which could run code when loaded: '

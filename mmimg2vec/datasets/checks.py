@@ -212,8 +212,11 @@ def _check_files(paths: Iterable[Any], kind: str, dataset: Any, where: str) -> N
     if missing:
         found = written_otherwise(missing[0])
         cure = 'check data_root and data_prefix, and that the copy of the data is complete'
-        if found is not None:
-            cure = f'there is {found}, so correct the names, data_root or data_prefix'
+        if osp.islink(missing[0]):
+            cure = f'it is a link to {os.readlink(missing[0])}, and that is not there: mend or remove it'
+        elif found is not None:
+            keys = 'the names' if kind == 'images' else 'seg_map_suffix'
+            cure = f'there is {found}, so correct {keys}, data_root or data_prefix'
         raise UserError(
             f'{len(missing)} of {len(looked)} {kind} looked for in the dataset of {where} are missing (first: '
             f'{missing[0]}): {cure} ({_place(dataset)})'

@@ -210,7 +210,7 @@ def _no_images(root: Path, left_out: Counter[str], config_key: str) -> str:
     text = f'no images in {root}: set data_root in the config, or pass --cfg-options {config_key}.data_root=FOLDER'
     endings = [(count, kind[1:]) for kind, count in left_out.items() if kind.startswith('*.')]
     if not endings:
-        return text
+        return text + left_out_text(left_out)
     count, ending = max(endings)
     first = next(path for path in sorted(root.rglob('*')) if path.suffix.lower() == ending)
     reason = unreadable(first)

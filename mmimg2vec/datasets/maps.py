@@ -12,6 +12,7 @@ import numpy as np
 from mmimg2vec.datasets.errors import DataError, UnreadableImage
 from mmimg2vec.datasets.reading import image_size, read_bytes
 from mmimg2vec.errors import UserError
+from mmimg2vec.utils.mistaken_files import kind_of
 
 # Maps that are opened where some class has not been met in the first ones.
 _OPENED_FOR_CLASSES = 256
@@ -126,12 +127,11 @@ def _read(info: dict, dataset: Any, where: str) -> np.ndarray:
 
 
 def _decode(path: str, backend: str) -> np.ndarray:
+    data = read_bytes(path)
     try:
-        return mmcv.imfrombytes(read_bytes(path), flag='unchanged', backend=backend).squeeze()
-    except UnreadableImage:
-        raise
+        return mmcv.imfrombytes(data, flag='unchanged', backend=backend).squeeze()
     except Exception as error:  # each decoder has exceptions of its own for what it cannot read
-        raise UnreadableImage(path, f'not decodable ({error})') from error
+        raise UnreadableImage(path, kind_of(data) or f'not decodable ({error})') from error
 
 
 def watch_maps(dataset: Any, where: str) -> None:

@@ -24,9 +24,10 @@ from rich.table import Table
 from mmimg2vec.checkpoint.newest import newest_checkpoint
 from mmimg2vec.engine.construction_errors import construction_error, keep_trace, module_of, reason_of
 from mmimg2vec.engine.disk_space import DiskSpace
-from mmimg2vec.engine.hooks.finite_guard import ReproduceHook, loss_values
+from mmimg2vec.engine.hooks.finite_guard import loss_values
 from mmimg2vec.engine.run_folder import check_free
 from mmimg2vec.errors import UserError
+from mmimg2vec.registry import HOOKS
 from mmimg2vec.utils.distributed import unwrapped
 
 # Images per process of the one step on a CPU, where the config's batch would take minutes.
@@ -49,7 +50,7 @@ def prepare_check(cfg: Config, overwrite: bool = False) -> None:
     if cfg.get('resume') and cfg.get('load_from') is None:
         newest = newest_checkpoint(work_dir, lambda line: print(f'mmimg2vec: note: {line}', file=sys.stderr))
         cfg.resume, cfg.load_from = newest is not None, None if newest is None else str(newest)
-    _make_one_step(cfg, dict(type=CheckHook, work_dir=str(work_dir)))
+    _make_one_step(cfg, dict(type='mmimg2vec.CheckHook', work_dir=str(work_dir)))
 
 
 @contextmanager
@@ -77,7 +78,7 @@ def one_step(cfg: Config) -> Iterator[None]:
 
 
 def prepare_reproduction(cfg: Config, file: str) -> None:
-    """Turn a config into one that makes the step of a ``nonfinite_iter_N.pth`` again, for :class:`ReproduceHook`.
+    """Turn a config into one that makes the step of a ``nonfinite_iter_N.pth`` again, for ``ReproduceHook``.
 
     Raises:
         UserError: There is no such file.
@@ -88,10 +89,11 @@ def prepare_reproduction(cfg: Config, file: str) -> None:
         )
     cfg.resume, cfg.load_from = True, file
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    _make_one_step(cfg, dict(type=ReproduceHook))
+    _make_one_step(cfg, dict(type='mmimg2vec.ReproduceHook'))
 
 
 def _make_one_step(cfg: Config, hook: dict[str, Any]) -> None:
+    # By its name: mmengine 0.10.7 cannot write a config that holds a class.
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
     cfg.work_dir = tempfile.mkdtemp(prefix='mmimg2vec-')
     cfg.log_level = 'WARNING'
@@ -108,6 +110,7 @@ def _check_writable(work_dir: Path) -> None:
         raise UserError(f'--work-dir {work_dir} cannot be written: {error}; name another one') from error
 
 
+@HOOKS.register_module()
 class CheckHook(Hook):
     """Prints the table after the first step, and ends.
 

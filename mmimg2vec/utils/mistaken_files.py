@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import os.path as osp
 import unicodedata
 from collections.abc import Callable
@@ -36,7 +37,7 @@ def written_otherwise(path: str) -> str | None:
     """The file that a missing one stands for, where its name is only written in another way; None where there is none.
 
     Looks for backslashes between folders, the escapes of web addresses (``%20``), the two ways to write an accent,
-    a folder that is named twice or too much, and another ending.
+    a folder that is named twice or too much, another ending, and a longer name (``x_label.png``).
 
     Args:
         path: Of no file.
@@ -54,7 +55,11 @@ def written_otherwise(path: str) -> str | None:
             text = step(text)
         if text != path and osp.isfile(text):
             return text
-    return None
+    stem = osp.splitext(osp.basename(path))[0]
+    folder = osp.dirname(path)
+    names = sorted(os.listdir(folder)) if osp.isdir(folder) else []
+    longer = [osp.join(folder, name) for name in names if name.startswith(stem)]
+    return longer[0] if len(longer) == 1 and osp.isfile(longer[0]) else None
 
 
 def _with_ending(ending: str, path: str) -> str:

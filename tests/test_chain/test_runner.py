@@ -203,7 +203,8 @@ def test_a_killed_chain_takes_its_stage_along(toy):
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    time.sleep(0.5)
+    while running(str(toy.folder / 'step.py')) and time.monotonic() < deadline + 20:
+        time.sleep(0.05)
     assert not running(str(toy.folder / 'step.py'))
     assert not (toy.work_dir / 'b' / 'stage.json').exists()
     toy.write(toy.stage('a'), toy.stage('b', needs=['a']), toy.stage('c', needs=['b']))

@@ -285,3 +285,11 @@ def test_positions_have_the_grid_that_their_file_tells(size, kind):
     assert torch.allclose(table[..., 1].std(dim=0), torch.zeros(width), atol=1e-4)
     assert (table[1:, :, 0] > table[:-1, :, 0]).all() and (table[:, 1:, 1] > table[:, :-1, 1]).all()
     assert ('position embeddings of 4 x 16 patches resized to' in str(report)) == (size != (32, 128))
+
+
+@pytest.mark.parametrize('prefix', ['module.', '_orig_mod.', 'module._orig_mod.'])
+def test_a_trained_model_saved_with_its_wrapper(tmp_path, prefix):
+    model, other = torch.nn.Linear(2, 3), torch.nn.Linear(2, 3)
+    torch.save({'state_dict': {prefix + key: value for key, value in other.state_dict().items()}}, tmp_path / 'a.pth')
+    fill_trained(model, str(tmp_path / 'a.pth'))
+    assert torch.equal(model.weight, other.weight)

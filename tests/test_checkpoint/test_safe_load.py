@@ -7,6 +7,7 @@ import json
 import pickle
 import random
 import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -238,3 +239,29 @@ def test_verified_urls_load(tmp_path, monkeypatch):
     assert load_verified('https://host/net.pth', digest[:12])['weight'].shape == (3,)
     with pytest.raises(UserError, match='has the SHA-256'):
         load_verified('https://host/net.pth', '0' * 12)
+
+
+def test_files_are_known_by_what_they_are(tmp_path):
+    """Downloads lose their endings, and are packed, cut, or the page of an error."""
+    weights = {'w': torch.ones(2)}
+    torch.save(weights, tmp_path / 'torch.safetensors')
+    safetensors = pytest.importorskip('safetensors.torch')
+    safetensors.save_file(weights, str(tmp_path / 'other.pth'))
+    for name in ('torch.safetensors', 'other.pth'):
+        assert torch.equal(safe_load(tmp_path / name)['w'], weights['w'])
+        assert torch.equal(safe_load((tmp_path / name).read_bytes(), name=name)['w'], weights['w'])
+    with zipfile.ZipFile(tmp_path / 'a.pth', 'w') as archive:
+        archive.writestr('run/epoch_1.pth', (tmp_path / 'torch.safetensors').read_bytes())
+    (tmp_path / 'b.pth').touch()
+    (tmp_path / 'c.pth').write_bytes(b'<!DOCTYPE html>')
+    (tmp_path / 'd.safetensors').write_bytes(b'version https://git-lfs.github.com/spec/v1')
+    (tmp_path / 'e.pth').mkdir()
+    for name, message in [
+        ('a.pth', 'is an archive of files, run/epoch_1.pth among them: unpack it'),
+        ('b.pth', 'is empty'),
+        ('c.pth', 'is a web page'),
+        ('d.safetensors', 'is a pointer of Git LFS'),
+        ('e.pth', 'it is a folder, name a file in it'),
+    ]:
+        with pytest.raises(UserError, match=message):
+            safe_load(tmp_path / name)

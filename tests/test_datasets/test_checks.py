@@ -116,6 +116,8 @@ def test_a_missing_image(shapes):
     check_dataset(dataset, 'train_dataloader', max_files=2)  # the first and the seventh are there
     (shapes / 'coco' / 'train' / '000005.JPG').touch()
     refuse(dataset, r'there is .*/000005.JPG, so correct the names, data_root or data_prefix')
+    (shapes / 'coco' / 'train' / '000005.jpg').symlink_to('/nowhere.jpg')
+    refuse(dataset, r'000005.jpg\): it is a link to /nowhere.jpg, and that is not there: mend or remove it')
 
 
 def test_images_of_another_size(shapes):

@@ -163,3 +163,9 @@ def test_lists_that_are_something_else(tmp_path, data, message):
     path.write_bytes(data)
     with pytest.raises(UserError, match=f'list.txt {message}'):
         check_list(path, True, 'key')
+
+
+def test_images_whose_names_have_no_ending(tmp_path):
+    (tmp_path / 'a').touch()
+    with pytest.raises(UserError, match=r'no images in .*; left out: 1 without ending'):
+        build(tmp_path, with_label=False)

@@ -185,7 +185,7 @@ def test_a_config_becomes_one_step(tmp_path, monkeypatch):
     cfg = Config(dict(work_dir=str(tmp_path / 'a' / 'b'), train_dataloader=dict(batch_size=256), custom_hooks=[{}]))
     check.prepare_check(cfg)
     assert cfg.train_dataloader.batch_size == 256
-    assert cfg.custom_hooks[1:] == [dict(type=check.CheckHook, work_dir=str(tmp_path / 'a' / 'b'))]
+    assert cfg.custom_hooks[1:] == [dict(type='mmimg2vec.CheckHook', work_dir=str(tmp_path / 'a' / 'b'))]
     assert Path(cfg.work_dir).is_dir() and not (tmp_path / 'a').exists() and cfg.log_level == 'WARNING'
 
 
@@ -205,4 +205,4 @@ def test_a_step_is_made_again_from_its_file(tmp_path, monkeypatch):
     check.prepare_reproduction(cfg, str(tmp_path / 'nonfinite_iter_3.pth'))
     assert cfg.resume is True and cfg.load_from == str(tmp_path / 'nonfinite_iter_3.pth')
     assert cfg.val_cfg is cfg.val_dataloader is cfg.val_evaluator is None
-    assert [hook['type'] for hook in cfg.custom_hooks] == [check.ReproduceHook]
+    assert [hook['type'] for hook in cfg.custom_hooks] == ['mmimg2vec.ReproduceHook']

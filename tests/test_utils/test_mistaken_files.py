@@ -30,7 +30,7 @@ def test_nothing_is_seen(data):
 def test_names_in_another_way(tmp_path):
     (tmp_path / 'train').mkdir()
     accent = unicodedata.normalize('NFC', 'é')
-    for name in ('a b.jpg', 'c.JPG', f'{accent}.png'):
+    for name in ('a b.jpg', 'c.JPG', '007_label.png', f'{accent}.png'):
         (tmp_path / 'train' / name).touch()
     root = f'{tmp_path}/train'
     for missing, name in [
@@ -39,6 +39,7 @@ def test_names_in_another_way(tmp_path):
         ('train/a%20b.jpg', 'a b.jpg'),
         ('train2017/a b.jpg', 'a b.jpg'),
         ('c.jpg', 'c.JPG'),
+        ('007.png', '007_label.png'),
         (unicodedata.normalize('NFD', f'{accent}.png'), f'{accent}.png'),
     ]:
         assert written_otherwise(f'{root}/{missing}') == f'{root}/{name}', missing

@@ -212,6 +212,7 @@ class StepReport:
         return '; '.join(parts)
 
 
+@HOOKS.register_module()
 class ReproduceHook(Hook):
     """Ends a run after one step, and says where its numbers stop being finite (``tools/train.py --reproduce``)."""
 
