@@ -41,6 +41,9 @@ def check_settings(cfg: Config) -> None:
             _check_count(f'{name}.num_workers', loader.get('num_workers', 0), 0)
             for where, transform in _transforms(f'{name}.dataset', loader.get('dataset')):
                 _check_interpolation(where, transform)
+    for key in ('max_epochs', 'max_iters', 'val_interval'):  # a run of no steps would save random weights
+        _check_count(f'train_cfg.{key}', (cfg.get('train_cfg') or {}).get(key), 1)
+    _check_count('optim_wrapper.accumulative_counts', (cfg.get('optim_wrapper') or {}).get('accumulative_counts'), 1)
     for where, part in _parts(cfg):
         _check_arguments(where, part, cfg.get('default_scope'))
     optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer') or {}

@@ -69,3 +69,16 @@ def test_a_very_short_run_has_a_schedule(epochs):
         spans = [(each.get('begin', 0), each.get('end', epochs)) for each in cfg.param_scheduler]
         assert spans and all(begin < end <= epochs for begin, end in spans), spans
         assert re.match(r'Linear|Cosine', cfg.param_scheduler[0]['type'])
+
+
+@pytest.mark.parametrize(
+    'key',
+    ['train_cfg.max_epochs', 'train_cfg.max_iters', 'train_cfg.val_interval', 'optim_wrapper.accumulative_counts'],
+)
+@pytest.mark.parametrize('value', [0, -1, 1.5, '2'])
+def test_runs_of_no_steps(key, value):
+    """Nothing would be learnt, and the random weights be saved."""
+    part, name = key.split('.')
+    with pytest.raises(UserError, match=f'{key}={value!r} has to be an integer from 1 on'):
+        check_settings(Config({part: {name: value}}))
+    check_settings(Config({part: {name: 1}}))
