@@ -3,7 +3,8 @@
 import torch
 import toy
 
-from mmimg2vec.datasets import SeededDataset
+from mmimg2vec.datasets import SeededDataset, ShardedImages
+from mmimg2vec.datasets.shards.writing import ShardOptions, make_shards
 from mmimg2vec.evaluation.labeled import LOADERS, build_labeled_loader, build_labeled_loaders, knn_accuracies
 
 
@@ -28,6 +29,16 @@ def test_the_classes_are_those_of_the_images_that_vote(tmp_path):
     configs = dict(zip(LOADERS, map(toy.labeled_dataloader, (bank, query)), strict=True))
     voting, asking = build_labeled_loaders(configs, 'knn')
     assert labels_of(voting) == [0] * 6 + [1] * 6 and labels_of(asking) == [1] * 6
+
+
+def test_shards_vote_as_their_folder_does(tmp_path):
+    folder, shards = toy.write_images(tmp_path / 'images'), tmp_path / 'shards'
+    make_shards(folder, shards, ShardOptions(), report=lambda line: None)
+    loader = build_labeled_loader(toy.labeled_dataloader(shards), 'probe', seed=3)
+    assert isinstance(loader.dataset.dataset, ShardedImages)
+    samples = [sample for batch in loader for sample in batch['data_samples']]
+    assert [int(sample.gt_label) for sample in samples] == [int('class_1' in sample.img_path) for sample in samples]
+    assert sorted(labels_of(loader)) == [0] * 6 + [1] * 6
 
 
 def test_accuracies_of_each_pooling():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -207,7 +208,7 @@ class LoadRandomResizedCrop(LoadImage):
 
     def _draw(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
         """Top, left, height and width of a crop of a photo of ``size``."""
-        return self.crop.rand_crop_params(np.broadcast_to(np.uint8(0), size))
+        return self.crop.rand_crop_params(SimpleNamespace(shape=size))  # it asks for nothing else
 
     def _resize(self, img: np.ndarray) -> np.ndarray:
         size, interpolation = self.crop.scale[::-1], self.crop.interpolation
