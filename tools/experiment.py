@@ -14,13 +14,17 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
+import sys
 from pathlib import Path
 
-from mmimg2vec.chain import Launch, check_chain, read_chain, run_chain
-from mmimg2vec.chain.commands import add_launch_arguments, summary_command
-from mmimg2vec.chain.report import as_json, compare, draw_results, table, write_report
-from mmimg2vec.engine.command_line import run, silence_mmengine
-from mmimg2vec.errors import UserError
+try:
+    from mmimg2vec.chain import Launch, check_chain, read_chain, run_chain
+    from mmimg2vec.chain.commands import add_launch_arguments, summary_command
+    from mmimg2vec.chain.report import as_json, compare, draw_results, table, write_report
+    from mmimg2vec.engine.command_line import run, silence_mmengine
+    from mmimg2vec.errors import UserError
+except ModuleNotFoundError as error:
+    sys.exit(f'mmimg2vec: error: {sys.executable} has no {error.name}: take .venv/bin/python, made by `make venv`')
 
 
 def parse_arguments() -> argparse.Namespace:

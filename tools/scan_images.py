@@ -13,12 +13,15 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import cv2
+try:
+    import cv2
 
-from mmimg2vec.datasets.image_files import left_out_text, look_through
-from mmimg2vec.datasets.reading import unreadable
-from mmimg2vec.engine.command_line import run
-from mmimg2vec.errors import UserError, printable
+    from mmimg2vec.datasets.image_files import left_out_text, look_through
+    from mmimg2vec.datasets.reading import unreadable
+    from mmimg2vec.engine.command_line import run
+    from mmimg2vec.errors import UserError, printable
+except ModuleNotFoundError as error:
+    sys.exit(f'mmimg2vec: error: {sys.executable} has no {error.name}: take .venv/bin/python, made by `make venv`')
 
 _CHUNK = 32
 

@@ -113,11 +113,13 @@ def test_the_console_leaves_lists_to_the_log_file(tmp_path, capsys):
     assert 'custom_text' in whole and 'System environment' in whole and 'what matters' in whole
 
 
-@pytest.mark.parametrize('tool', ['train', 'test', 'chain', 'inference', 'probe'])
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+
+
+@pytest.mark.parametrize('tool', sorted(TOOLS.rglob('*.py')), ids=lambda path: path.stem)
 def test_a_python_without_the_packages_is_named(tool):
     """``python tools/train.py`` beside the environment that ``make venv`` has set up."""
-    path = Path(__file__).resolve().parents[2] / 'tools' / f'{tool}.py'
-    done = subprocess.run([sys.executable, '-S', '-I', str(path)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, '-S', '-I', str(tool)], capture_output=True, text=True)
     assert done.returncode == 1 and done.stdout == ''
     (line,) = done.stderr.splitlines()
     assert line.startswith('mmimg2vec: error: ') and line.endswith('take .venv/bin/python, made by `make venv`')

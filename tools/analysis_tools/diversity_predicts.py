@@ -10,16 +10,20 @@ Reads what is finished of ``tools/experiment.py`` with a chain such as ``configs
 
 import argparse
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from mmimg2vec.chain.report.correlation import (
-    correlation_table,
-    draw_correlation,
-    read_outcomes,
-)
-from mmimg2vec.chain.report.validity import validity_table
-from mmimg2vec.engine.command_line import run, silence_mmengine
+try:
+    from mmimg2vec.chain.report.correlation import (
+        correlation_table,
+        draw_correlation,
+        read_outcomes,
+    )
+    from mmimg2vec.chain.report.validity import validity_table
+    from mmimg2vec.engine.command_line import run, silence_mmengine
+except ModuleNotFoundError as error:
+    sys.exit(f'mmimg2vec: error: {sys.executable} has no {error.name}: take .venv/bin/python, made by `make venv`')
 
 
 def main() -> None:

@@ -13,14 +13,17 @@ it names other weights, ``@random`` stands for random ones, ``NAME=`` before it 
 import argparse
 import sys
 
-import torch
+try:
+    import torch
 
-from mmimg2vec.engine.command_line import run, silence_mmengine
-from mmimg2vec.errors import UserError
-from mmimg2vec.teacher_selection import compare
-from mmimg2vec.teacher_selection.measurement import Settings
-from mmimg2vec.teacher_selection.measures import MEASURES
-from mmimg2vec.teacher_selection.table import format_measures, format_table
+    from mmimg2vec.engine.command_line import run, silence_mmengine
+    from mmimg2vec.errors import UserError
+    from mmimg2vec.teacher_selection import compare
+    from mmimg2vec.teacher_selection.measurement import Settings
+    from mmimg2vec.teacher_selection.measures import MEASURES
+    from mmimg2vec.teacher_selection.table import format_measures, format_table
+except ModuleNotFoundError as error:
+    sys.exit(f'mmimg2vec: error: {sys.executable} has no {error.name}: take .venv/bin/python, made by `make venv`')
 
 
 def parse_arguments() -> argparse.Namespace:

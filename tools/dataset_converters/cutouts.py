@@ -9,9 +9,14 @@ validation shows is never seen in training: pictures are split, not scenes.
 
 from __future__ import annotations
 
-from mmimg2vec.datasets.cutouts import Cutouts, CutoutsOptions
-from mmimg2vec.datasets.scenes.command import run_scene_command, scene_parser
-from mmimg2vec.errors import install_excepthook
+import sys
+
+try:
+    from mmimg2vec.datasets.cutouts import Cutouts, CutoutsOptions
+    from mmimg2vec.datasets.scenes.command import run_scene_command, scene_parser
+    from mmimg2vec.errors import install_excepthook
+except ModuleNotFoundError as error:
+    sys.exit(f'mmimg2vec: error: {sys.executable} has no {error.name}: take .venv/bin/python, made by `make venv`')
 
 
 def _build(given: dict) -> Cutouts:

@@ -11,9 +11,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmimg2vec.datasets.shards import make_shards
-from mmimg2vec.datasets.shards.writing import ShardOptions, default_jobs
-from mmimg2vec.engine.command_line import run
+try:
+    from mmimg2vec.datasets.shards import make_shards
+    from mmimg2vec.datasets.shards.writing import ShardOptions, default_jobs
+    from mmimg2vec.engine.command_line import run
+except ModuleNotFoundError as error:
+    sys.exit(f'mmimg2vec: error: {sys.executable} has no {error.name}: take .venv/bin/python, made by `make venv`')
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from mmimg2vec.datasets.scenes.command import run_scene_command, scene_parser
-from mmimg2vec.datasets.shapes import Shapes, ShapesOptions
-from mmimg2vec.errors import install_excepthook
+import sys
+
+try:
+    from mmimg2vec.datasets.scenes.command import run_scene_command, scene_parser
+    from mmimg2vec.datasets.shapes import Shapes, ShapesOptions
+    from mmimg2vec.errors import install_excepthook
+except ModuleNotFoundError as error:
+    sys.exit(f'mmimg2vec: error: {sys.executable} has no {error.name}: take .venv/bin/python, made by `make venv`')
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -8,11 +8,15 @@ configs start from, or the ``encoder.`` of the authors. The way back gives the s
 """
 
 import argparse
+import sys
 from functools import partial
 
-from mmimg2vec.checkpoint.convert import convert_file
-from mmimg2vec.checkpoint.layouts.table import LAYOUTS
-from mmimg2vec.engine.command_line import run
+try:
+    from mmimg2vec.checkpoint.convert import convert_file
+    from mmimg2vec.checkpoint.layouts.table import LAYOUTS
+    from mmimg2vec.engine.command_line import run
+except ModuleNotFoundError as error:
+    sys.exit(f'mmimg2vec: error: {sys.executable} has no {error.name}: take .venv/bin/python, made by `make venv`')
 
 LAYOUT = LAYOUTS['cae_v2']
 

@@ -9,12 +9,16 @@ beside it says how the network is built.
 """
 
 import argparse
+import sys
 
-from mmimg2vec.checkpoint.export import export_backbone, import_backbone
-from mmimg2vec.checkpoint.files import metadata_path
-from mmimg2vec.checkpoint.layouts.table import EXPORTS
-from mmimg2vec.engine.command_line import run
-from mmimg2vec.errors import UserError
+try:
+    from mmimg2vec.checkpoint.export import export_backbone, import_backbone
+    from mmimg2vec.checkpoint.files import metadata_path
+    from mmimg2vec.checkpoint.layouts.table import EXPORTS
+    from mmimg2vec.engine.command_line import run
+    from mmimg2vec.errors import UserError
+except ModuleNotFoundError as error:
+    sys.exit(f'mmimg2vec: error: {sys.executable} has no {error.name}: take .venv/bin/python, made by `make venv`')
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -8,11 +8,15 @@ Every entry of IN is kept, and the way back gives the same file again. A convert
 """
 
 import argparse
+import sys
 from functools import partial
 
-from mmimg2vec.checkpoint.convert import convert_file
-from mmimg2vec.checkpoint.layouts.table import LAYOUTS
-from mmimg2vec.engine.command_line import run
+try:
+    from mmimg2vec.checkpoint.convert import convert_file
+    from mmimg2vec.checkpoint.layouts.table import LAYOUTS
+    from mmimg2vec.engine.command_line import run
+except ModuleNotFoundError as error:
+    sys.exit(f'mmimg2vec: error: {sys.executable} has no {error.name}: take .venv/bin/python, made by `make venv`')
 
 LAYOUT = LAYOUTS['mff']
 
