@@ -7,19 +7,31 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 
 from mmimg2vec.checkpoint.architecture import Architecture, read_architecture
 from mmimg2vec.checkpoint.backbone_file import PREFIX, Backbone, build_vit, read_backbone, vit_features
-from mmimg2vec.checkpoint.files import check_target, metadata_path, read_metadata, read_tensors, write_checked
+from mmimg2vec.checkpoint.files import (
+    check_target,
+    metadata_path,
+    read_metadata,
+    read_tensors,
+    write_checked,
+    write_tensors,
+)
 from mmimg2vec.checkpoint.layouts.base import NOT_OF_BACKBONE, Network
 from mmimg2vec.checkpoint.layouts.table import EXPORTS, LAYOUTS
+from mmimg2vec.checkpoint.onnx_graph import OPSET, write_onnx
 from mmimg2vec.checkpoint.parity import Parity, compare
 from mmimg2vec.checkpoint.weights import load_weights
 from mmimg2vec.errors import UserError
-from mmimg2vec.utils.write import save_atomically
+from mmimg2vec.utils.write import save_atomically, write_json
 from mmimg2vec.version import __version__
+
+#: The layout that is no naming of tensors.
+ONNX = 'onnx'
 
 
 def export_backbone(
@@ -29,48 +41,98 @@ def export_backbone(
     arch: str | None = None,
     num_heads: int | None = None,
     img_size: tuple[int, int] | None = None,
+    opset: int = OPSET,
 ) -> dict[str, Any]:
     """Write the backbone of a checkpoint for use elsewhere, after checking that it computes the same features.
 
     Args:
         source: ``backbone.pth`` of a run, or one of its checkpoints.
-        target: File to write; ``target.json`` beside it says how the network is built.
-        layout: ``'timm'``: timm's names; ``'mmpretrain'``: mmpretrain's names without a prefix, as ``.pth``;
-            ``'safetensors'``: the same as ``.safetensors``.
+        target: File to write; ``target.json`` beside it says how the network is built. A name without an ending is a
+            folder as the library's hub has it, with ``model.safetensors`` and ``config.json`` (``'timm'`` and
+            ``'transformers'``).
+        layout: ``'timm'``: timm's names; ``'transformers'``: those of its ``ViTModel``; ``'mmpretrain'``: mmpretrain's
+            names without a prefix, as ``.pth``; ``'safetensors'``: the same as ``.safetensors``; ``'onnx'``: a graph
+            ``images`` ``(B, C, H, W)`` -> ``features``, for batches and images of any size.
         arch: mmpretrain's name of the architecture, where ``source`` carries no config.
         num_heads: The number of attention heads, where ``source`` carries no config.
-        img_size: (height, width) in pixels that timm's model is to be built for; None is that of pre-training. The
-            position embeddings are resized as mmpretrain does it at run time; timm's own way differs.
+        img_size: (height, width) in pixels that a network of timm or transformers is to be built for; None is that of
+            pre-training. The position embeddings are resized as mmpretrain does it at run time; timm's own way differs.
+        opset: Version of ONNX's operators.
 
     Returns:
-        What was written to ``target.json``: ``kwargs`` (of ``mmpretrain.VisionTransformer``, or of timm's),
-        ``timm_model`` (timm's name of this very model, or None), ``mean``, ``std``, ``channel_order``, ``parity``.
+        What was written to ``target.json``: ``kwargs`` (of ``mmpretrain.VisionTransformer``, or of the other library's
+        network), ``timm_model`` (timm's name of this very model, or None), ``mean``, ``std``, ``channel_order``,
+        ``parity``.
 
     Raises:
         UserError: ``source`` holds no plain vision transformer, ``target`` cannot be written, or the features of
             the file differ from ours; nothing is left at ``target`` then.
     """
     source, target = Path(source), Path(target)
-    network = _network(layout)
-    check_target(target, network.suffixes, layout)
+    network = None if layout == ONNX else _network(layout)
+    hub_files = None
+    if network is not None and network.hub_files is not None and not target.suffix:
+        hub_files, folder = network.hub_files, target
+        target = folder / 'model.safetensors'
+    check_target(target, ('.onnx',) if network is None else network.suffixes, layout)
     if target.resolve() == source.resolve():
         raise UserError(f'{target} is the file to be exported: name another one')
     backbone = read_backbone(source, arch, num_heads)
     architecture = backbone.architecture
     if img_size is not None:
-        if network.any_size:
+        if network is None or network.any_size:
             raise UserError(f'an image size is not chosen for the layout {layout}: it takes images of any size')
         architecture = _resized(architecture, img_size)
     metadata = {
         'layout': layout,
         'source': source.name,
         'mmimg2vec_version': __version__,
-        'kwargs': network.kwargs(architecture),
-        'timm_model': network.model_name(architecture),
+        'kwargs': architecture.mmpretrain_kwargs() if network is None else network.kwargs(architecture),
+        'timm_model': None if network is None else network.model_name(architecture),
         **backbone.description.preprocessing,
     }
+    if network is None:
+        return _write_graph(backbone, target, metadata, opset)
     state = _export_state(backbone, architecture, layout)
-    return write_checked(target, state, metadata, lambda part: _check(part, backbone, architecture, layout))
+    metadata = write_checked(
+        target, partial(write_tensors, state), metadata, lambda part: _check(part, backbone, architecture, layout)
+    )
+    if hub_files is not None:
+        for name, content in hub_files(architecture, backbone.description.preprocessing).items():
+            write_json(folder / name, content, indent=2)
+    return metadata
+
+
+def _write_graph(backbone: Backbone, target: Path, metadata: dict[str, Any], opset: int) -> dict[str, Any]:
+    architecture = backbone.architecture
+    parity: list[Parity] = []
+
+    def write(part: Path) -> None:
+        sizes = (architecture.img_size, larger_size(architecture.img_size, architecture.patch_size))
+        parity.extend(write_onnx(_Features(backbone.build()), part, sizes, architecture.in_channels, 'features', opset))
+
+    return write_checked(
+        target,
+        write,
+        {**metadata, 'opset': opset, 'input': 'images', 'output': 'features'},
+        lambda part: {'parity': [dataclasses.asdict(result) for result in parity]},
+    )
+
+
+class _Features(nn.Module):
+    """A backbone as a network with one output."""
+
+    def __init__(self, backbone: VisionTransformer) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, images: Tensor) -> Tensor:
+        return vit_features(self.backbone, images)
+
+
+def larger_size(img_size: tuple[int, int], patch_size: tuple[int, int]) -> tuple[int, int]:
+    """Another size to compare features at: two more rows of patches and one more column."""
+    return img_size[0] + 2 * patch_size[0], img_size[1] + patch_size[1]
 
 
 def load_exported(path: str | Path) -> nn.Module:
@@ -153,16 +215,14 @@ def _export_state(backbone: Backbone, architecture: Architecture, layout: str) -
 def _check(part: Path, backbone: Backbone, architecture: Architecture, layout: str) -> dict[str, Any]:
     """Compare the written file with the network of the checkpoint, at the image size and at another one."""
     reference, network = backbone.build(), _network(layout)
-    larger = (
-        architecture.img_size[0] + 2 * architecture.patch_size[0],
-        architecture.img_size[1] + architecture.patch_size[1],
-    )
+    larger = larger_size(architecture.img_size, architecture.patch_size)
     results = []
     for img_size in (architecture.img_size, larger):
         sized, written = architecture, read_tensors(part)
         if img_size != architecture.img_size and not network.any_size:
             sized = dataclasses.replace(architecture, img_size=img_size)
-            written |= {'pos_embed': _export_state(backbone, sized, layout)['pos_embed']}
+            (name,) = LAYOUTS[layout].to_theirs({'pos_embed': backbone.state['pos_embed']})
+            written |= {name: _export_state(backbone, sized, layout)[name]}
         theirs = network.build(network.kwargs(sized), written, str(part))
         results.append(
             compare(

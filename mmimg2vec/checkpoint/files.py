@@ -24,15 +24,15 @@ def metadata_path(path: str | Path) -> Path:
 
 def write_checked(
     path: str | Path,
-    state: Mapping[str, Tensor],
+    writer: Callable[[Path], Any],
     metadata: dict[str, Any],
     check: Callable[[Path], dict[str, Any]],
 ) -> dict[str, Any]:
-    """Write weights and metadata; both get their names only when ``check`` has passed.
+    """Write weights, or a graph, and metadata; both get their names only when ``check`` has passed.
 
     Args:
-        path: File of the weights, ``.pth`` or ``.safetensors``.
-        state: Name -> tensor.
+        path: The file.
+        writer: Writes it at the path that it is given.
         metadata: What the JSON file says.
         check: Reads the files written at the path that it is given; what it returns is added to the metadata.
 
@@ -47,7 +47,7 @@ def write_checked(
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix='.export-', dir=path.parent) as folder:
             part = Path(folder, path.name)
-            _write_tensors(part, state)
+            writer(part)
             write_json(metadata_path(part), metadata, indent=2)
             metadata = metadata | check(part)
             write_json(metadata_path(part), metadata, indent=2)
@@ -102,7 +102,12 @@ def check_target(path: Path, suffixes: Sequence[str], what: str) -> None:
         raise UserError(f'{path} is a folder: name a file')
 
 
-def _write_tensors(path: Path, state: Mapping[str, Tensor]) -> None:
+def write_tensors(state: Mapping[str, Tensor], path: Path) -> None:
+    """Write weights, as ``.safetensors`` or ``.pth``.
+
+    Raises:
+        UserError: safetensors is missing.
+    """
     # Cloned: views and shared storages are written whole, or refused.
     tensors = {name: tensor.detach().clone().contiguous() for name, tensor in state.items()}
     if path.suffix == '.safetensors':

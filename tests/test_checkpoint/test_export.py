@@ -272,7 +272,8 @@ def test_an_exported_file_is_loaded_by_what_lies_beside_it(save, tmp_path):
     assert torch.equal(features(load_exported(tmp_path / 'p.pth')), features(model))
     (tmp_path / 'p.pth.json').write_text('{"layout": "clip", "kwargs": {}}')
     with pytest.raises(
-        UserError, match=r"the layout 'clip' has no network .* choose one of mmpretrain, safetensors, timm"
+        UserError,
+        match=r"the layout 'clip' has no network .* choose one of mmpretrain, safetensors, timm, transformers",
     ):
         load_exported(tmp_path / 'p.pth')
     (tmp_path / 'p.pth.json').unlink()

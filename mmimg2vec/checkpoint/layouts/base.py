@@ -27,6 +27,8 @@ class Network:
         model_name: The library's name of this very model, or None.
         any_size: Whether the network takes images of any size.
         suffixes: Of the files that it is exported to.
+        hub_files: Architecture, and ``mean`` and ``std`` of images from 0 to 1 -> name -> JSON of the files beside the
+            weights in a folder as the library's hub has it; None where it has no such folders.
     """
 
     kwargs: Callable[[Architecture], dict[str, Any]]
@@ -36,6 +38,7 @@ class Network:
     model_name: Callable[[Architecture], str | None]
     any_size: bool
     suffixes: tuple[str, ...]
+    hub_files: Callable[[Architecture, Mapping[str, Any]], dict[str, dict[str, Any]]] | None = None
 
 
 @dataclass(frozen=True)

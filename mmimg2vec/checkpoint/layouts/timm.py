@@ -131,6 +131,38 @@ def timm_model_name(architecture: Architecture) -> str | None:
     return name if timm.is_model(name) else None
 
 
+def hub_files(architecture: Architecture, preprocessing: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The ``config.json`` beside the weights in a folder that ``timm.create_model('local-dir:FOLDER')`` reads.
+
+    Args:
+        architecture: Of the network.
+        preprocessing: ``mean`` and ``std`` of images from 0 to 1, which ``timm.data.resolve_data_config`` then gives;
+            None leaves timm's.
+    """
+    kwargs = timm_kwargs(architecture)
+    height, width = architecture.img_size
+    normalization = {key: preprocessing[key] for key in ('mean', 'std') if preprocessing[key]}
+    config = {
+        # A model that timm knows; the arguments make of it this one.
+        'architecture': timm_model_name(architecture) or 'vit_base_patch16_224',
+        'num_classes': 0,
+        'num_features': kwargs['embed_dim'],
+        'model_args': kwargs,
+        'pretrained_cfg': {
+            'input_size': [architecture.in_channels, height, width],
+            'fixed_input_size': True,
+            'interpolation': 'bicubic',
+            'crop_pct': 0.875,
+            'crop_mode': 'center',
+            **normalization,
+            'num_classes': 0,
+            'first_conv': 'patch_embed.proj',
+            'classifier': 'head',
+        },
+    }
+    return {'config.json': config}
+
+
 def build_timm(kwargs: Mapping[str, Any], state: Mapping[str, Tensor], source: str) -> nn.Module:
     """Build timm's ``VisionTransformer`` with these weights and no others, in eval mode.
 
@@ -180,5 +212,6 @@ TIMM = Layout(
         model_name=timm_model_name,
         any_size=False,
         suffixes=('.pth', '.safetensors'),
+        hub_files=hub_files,
     ),
 )
