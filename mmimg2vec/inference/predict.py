@@ -117,13 +117,28 @@ def infer(
     }
     _check_any(skipped, names, 'predicted for')
     write_json(out / _RESULTS, result)
-    if len(skipped) > max(max_share * len(names), float(max_share > 0)):
+    check_share(skipped, len(names), max_share, out / _RESULTS)
+    return result
+
+
+def check_share(skipped: Mapping[Path, str], count: int, max_share: float, results: Path) -> None:
+    """Refuse more failures than are allowed, once the results of the other images are written.
+
+    Args:
+        skipped: Image -> why it failed.
+        count: Of all images.
+        max_share: Largest share that may fail, 0 to 1; a single one always may, unless it is 0.
+        results: JSON file that lists them.
+
+    Raises:
+        UserError: More have failed.
+    """
+    if len(skipped) > max(max_share * count, float(max_share > 0)):
         first, reason = next(iter(skipped.items()))
         raise UserError(
-            f'{len(skipped)} of {len(names)} images fail, more than max_share={max_share:g} (first: {first}: {reason}; '
-            f'all: "skipped" in {out / _RESULTS}); the results of the others are in {out}'
+            f'{len(skipped)} of {count} images fail, more than max_share={max_share:g} (first: {first}: {reason}; '
+            f'all: "skipped" in {results}); the results of the others are in {results.parent}'
         )
-    return result
 
 
 def _check_any(skipped: Mapping[Path, str], names: Mapping[Path, str], what: str) -> None:
