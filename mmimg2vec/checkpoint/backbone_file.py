@@ -48,7 +48,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -159,11 +159,13 @@ class Backbone:
         state: Name in mmpretrain's ``VisionTransformer`` -> tensor.
         architecture: Its shape.
         description: What the file says of it.
+        meta: The ``meta`` of the file: of its run.
     """
 
     state: Mapping[str, Tensor]
     architecture: Architecture
     description: Description
+    meta: Mapping[str, Any] = field(default_factory=dict)
 
     def build(self) -> VisionTransformer:
         """Build the network from the config that it was trained with, filled, in eval mode.
@@ -223,7 +225,9 @@ def read_backbone(path: str | Path, arch: str | None = None, num_heads: int | No
     description = described_backbone(checkpoint, str(path))
     state = _state(checkpoint, str(path))
     config = {**description.arguments, **({'type': description.kind} if description.kind else {})}
-    return Backbone(state, read_architecture(state, config, str(path), arch, num_heads), description)
+    meta = checkpoint.get('meta') if isinstance(checkpoint, Mapping) else None
+    meta = meta if isinstance(meta, Mapping) else {}
+    return Backbone(state, read_architecture(state, config, str(path), arch, num_heads), description, meta)
 
 
 def load_backbone(path: str | Path) -> VisionTransformer:

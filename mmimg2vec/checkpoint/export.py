@@ -23,6 +23,7 @@ from mmimg2vec.checkpoint.files import (
 )
 from mmimg2vec.checkpoint.layouts.base import NOT_OF_BACKBONE, Network
 from mmimg2vec.checkpoint.layouts.table import EXPORTS, LAYOUTS
+from mmimg2vec.checkpoint.model_card import write_card
 from mmimg2vec.checkpoint.onnx_graph import OPSET, write_onnx
 from mmimg2vec.checkpoint.parity import Parity, compare
 from mmimg2vec.checkpoint.weights import load_weights
@@ -92,11 +93,16 @@ def export_backbone(
         **backbone.description.preprocessing,
     }
     if network is None:
-        return _write_graph(backbone, target, metadata, opset)
+        metadata = _write_graph(backbone, target, metadata, opset)
+        write_card(target, {'meta': backbone.meta}, layout=layout)
+        return metadata
     state = _export_state(backbone, architecture, layout)
     metadata = write_checked(
         target, partial(write_tensors, state), metadata, lambda part: _check(part, backbone, architecture, layout)
     )
+    # A hub shows README.md.
+    card = None if hub_files is None else folder / 'README.md'
+    write_card(target, {'meta': backbone.meta}, card, layout)
     if hub_files is not None:
         for name, content in hub_files(architecture, backbone.description.preprocessing).items():
             write_json(folder / name, content, indent=2)

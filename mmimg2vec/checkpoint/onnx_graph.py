@@ -127,7 +127,8 @@ def _draw(
             )
     except (RuntimeError, ValueError, TypeError, torch.onnx.errors.OnnxExporterError) as error:
         reason = ' '.join(str(error).split())[:200]
-        raise UserError(f'opset {opset} of ONNX cannot express the network ({reason}): take --opset {OPSET}') from error
+        cure = '' if opset == OPSET else f': take --opset {OPSET}'
+        raise UserError(f'opset {opset} of ONNX cannot express the network ({reason}){cure}') from error
 
 
 def _compare(network: nn.Module, path: Path, sizes: Sequence[tuple[int, int]], in_channels: int) -> list[Parity]:
@@ -165,7 +166,8 @@ def _replace_pools(module: nn.Module) -> None:
         if isinstance(child, nn.AdaptiveAvgPool2d):
             size = child.output_size
             height, width = size if isinstance(size, tuple) else (size, size)
-            if (height, width) != (1, 1):  # the mean over all is ONNX's own
+            # The mean over all is ONNX's own.
+            if height is not None and width is not None and (height, width) != (1, 1):
                 setattr(module, name, TraceableAdaptivePool((height, width)))
         else:
             _replace_pools(child)

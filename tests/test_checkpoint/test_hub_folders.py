@@ -22,8 +22,8 @@ def test_timm_reads_the_folder_with_its_mean_and_std(save, tmp_path):
     with torch.no_grad():
         torch.testing.assert_close(built.forward_features(IMAGES), features(model), atol=1e-4, rtol=0)
     settings = timm.data.resolve_data_config(model=built)
-    assert settings['mean'] == (1.0, 0.2, 0.0) and settings['std'] == (0.2, 0.2, 0.2)
-    assert settings['input_size'] == (3, 32, 32)
+    assert list(settings['mean']) == [1.0, 0.2, 0.0] and list(settings['std']) == [0.2, 0.2, 0.2]
+    assert list(settings['input_size']) == [3, 32, 32]
 
 
 def test_transformers_reads_the_folder(save, tmp_path):

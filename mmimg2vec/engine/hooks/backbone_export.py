@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os.path as osp
 import re
+import sys
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from mmimg2vec.checkpoint.model_card import RUN, command_line, write_card
 from mmimg2vec.checkpoint.serialization import to_serializable
 from mmimg2vec.errors import UserError
 from mmimg2vec.registry import HOOKS
@@ -42,6 +44,15 @@ def run_meta(runner: Runner) -> dict[str, Any]:
         'epoch': runner.epoch,
         'iter': runner.iter,
         'seed': runner.seed,
+        RUN: {
+            'images': len(runner.train_dataloader.dataset),
+            'knn': {
+                name.removeprefix('train/'): [float(value) for value in scalar.data[0]]
+                for name, scalar in runner.message_hub.log_scalars.items()
+                if 'knn/' in name
+            },
+            'command': command_line(['python', *sys.argv]),
+        },
     }
 
 
@@ -52,6 +63,8 @@ class BackboneExportHook(Hook):
     It holds ``state_dict`` (names start with ``backbone.``) and ``meta`` (version, config, epoch, seed ...), loads
     without executing code and is taken up downstream by
     ``init_cfg=dict(type='Pretrained', checkpoint='.../backbone.pth', prefix='backbone.')``.
+
+    A model card stands beside it, ``backbone.pth.md``.
 
     Beside mmengine's ``EMAHook`` the file holds the averaged weights, as ``state_dict`` of the run's checkpoints does.
 
@@ -81,7 +94,9 @@ class BackboneExportHook(Hook):
                 'custom_hooks'
             )
         path = osp.join(runner.work_dir, self.filename)
-        save_atomically({'state_dict': state, 'meta': to_serializable(run_meta(runner))}, path)
+        checkpoint = {'state_dict': state, 'meta': to_serializable(run_meta(runner))}
+        save_atomically(checkpoint, path)
+        write_card(path, checkpoint)
         kind = ''
         if average is not None:
             kind = (
