@@ -3,6 +3,8 @@ default_scope = 'mmpretrain'
 custom_imports = dict(imports=['mmimg2vec'], allow_failed_imports=False)
 
 default_hooks = dict(
+    # As mmengine's own, without a wait for the device in every step.
+    runtime_info=dict(type='mmimg2vec.LoggedStepsHook'),
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
@@ -37,6 +39,13 @@ env_cfg = dict(
     cudnn_benchmark=True,  # the input size is fixed, and the teacher is convolutional
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'),
+)
+# Several processes: every step trains the same parameters, and gradients lie in the buckets that are sent.
+model_wrapper_cfg = dict(
+    type='MMDistributedDataParallel',
+    broadcast_buffers=False,
+    static_graph=True,
+    gradient_as_bucket_view=True,
 )
 visualizer = dict(
     type='Visualizer',

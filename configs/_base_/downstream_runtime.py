@@ -3,6 +3,8 @@
 custom_imports = dict(imports=['mmimg2vec'], allow_failed_imports=False)
 
 default_hooks = dict(
+    # As mmengine's own, without a wait for the device in every step.
+    runtime_info=dict(type='mmimg2vec.LoggedStepsHook'),
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),

@@ -1,12 +1,12 @@
 """Train a tiny Img2Vec through mmengine's Runner and record the losses of every step, averaged over the ranks.
 
-Usage: train_and_record.py IMAGES OUTPUT BATCH_PER_PROCESS NORMALIZATION MASKS_PER_IMAGE; started by python
-or by torchrun.
+Usage: train_and_record.py IMAGES OUTPUT BATCH_PER_PROCESS [--cfg-options KEY=VALUE ...], started by python or torchrun.
 """
 
+import argparse
 import json
 import os
-import sys
+from pathlib import Path
 
 import torch
 from mmengine import dist
@@ -17,7 +17,10 @@ from mmengine.runner import Runner
 from tiny_models import IMG2VEC
 
 import mmimg2vec  # noqa: F401
+from mmimg2vec.engine.command_line import Options
 from mmimg2vec.engine.launch import prepare_launch
+
+RUNTIME = Path(__file__).parents[2] / 'configs' / '_base_' / 'default_runtime.py'
 
 
 @HOOKS.register_module()
@@ -43,12 +46,13 @@ class RecordLosses(Hook):
                 json.dump({'steps': self.rows, 'checksum': checksum}, file)
 
 
-def config(images: str, output: str, batch: int, normalization: str, masks: int) -> Config:
+def config(images: str, output: str, batch: int) -> Config:
     return Config(
         dict(
             default_scope='mmpretrain',
             work_dir=output + '.work',
-            model={**IMG2VEC, 'target_generator': {**IMG2VEC['target_generator'], 'normalization': normalization}},
+            model=IMG2VEC,
+            model_wrapper_cfg=Config.fromfile(RUNTIME).model_wrapper_cfg,
             train_dataloader=dict(
                 batch_size=batch,
                 num_workers=1,
@@ -66,7 +70,7 @@ def config(images: str, output: str, batch: int, normalization: str, masks: int)
                             dict(type='mmimg2vec.LoadImage'),
                             dict(type='mmpretrain.RandomResizedCrop', scale=64),
                             dict(type='mmpretrain.RandomFlip', prob=0.5),
-                            dict(type='mmimg2vec.RandomTokenMask', patch_size=16, masks_per_image=masks),
+                            dict(type='mmimg2vec.RandomTokenMask', patch_size=16),
                             dict(type='mmimg2vec.PackMaskedInputs'),
                         ],
                     ),
@@ -87,9 +91,15 @@ def config(images: str, output: str, batch: int, normalization: str, masks: int)
 
 
 def main() -> None:
-    images, output, batch, normalization, masks = sys.argv[1:]
+    parser = argparse.ArgumentParser()
+    parser.add_argument('images')
+    parser.add_argument('output')
+    parser.add_argument('batch', type=int)
+    parser.add_argument('--cfg-options', nargs='+', action=Options, default={})
+    args = parser.parse_args()
     torch.set_num_threads(1)
-    cfg = config(images, output, int(batch), normalization, int(masks))
+    cfg = config(args.images, args.output, args.batch)
+    cfg.merge_from_dict(args.cfg_options)
     prepare_launch(cfg, 'pytorch' if 'RANK' in os.environ else 'none')
     Runner.from_cfg(cfg).train()
 

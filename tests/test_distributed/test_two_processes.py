@@ -27,7 +27,8 @@ def train(images, output, processes, *options):
     launcher = [sys.executable]
     if processes > 1:
         launcher += ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={processes}']
-    command = [*launcher, str(SCRIPT), str(images), str(output), str(8 // processes), *map(str, options)]
+    command = [*launcher, str(SCRIPT), str(images), str(output), str(8 // processes)]
+    command += ['--cfg-options', *options] if options else []
     environment = {**os.environ, 'OMP_NUM_THREADS': '1'}
     environment['PYTHONPATH'] = os.pathsep.join([str(SCRIPT.parents[2]), os.environ.get('PYTHONPATH', '')])
     result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
@@ -35,17 +36,29 @@ def train(images, output, processes, *options):
     return json.loads(output.read_text())
 
 
-# Statistics over the batch are where two processes could differ from one.
-@pytest.mark.parametrize(
-    ('normalization', 'masks_per_image', 'stored'),
-    [('batch', 1, 'files'), ('batch', 4, 'files'), ('batch', 1, 'shards')],
-)
-def test_two_processes_are_one_with_twice_the_batch(images, tmp_path, normalization, masks_per_image, stored):
-    if stored == 'shards':
+CASES = {
+    # Statistics over the batch are where two processes could differ from one.
+    'batch targets': ['model.target_generator.normalization=batch'],
+    'four masks, accumulated': [
+        'train_dataloader.dataset.dataset.pipeline.3.masks_per_image=4',
+        'optim_wrapper.accumulative_counts=2',
+    ],
+    'shards': ['model.target_generator.normalization=batch'],
+    'compiled': [
+        'default_hooks.compile.type=mmimg2vec.CompileHook',
+        'default_hooks.compile.backend=aot_eager',
+        'default_hooks.compile.on_failure=stop',
+    ],
+}
+
+
+@pytest.mark.parametrize(('case', 'options'), CASES.items(), ids=CASES)
+def test_two_processes_are_one_with_twice_the_batch(images, tmp_path, case, options):
+    if case == 'shards':
         make_shards(images, tmp_path / 'shards', ShardOptions(per_shard=7), report=lambda line: None)
         images = tmp_path / 'shards'
-    one = train(images, tmp_path / 'one.json', 1, normalization, masks_per_image)
-    two = train(images, tmp_path / 'two.json', 2, normalization, masks_per_image)
+    one = train(images, tmp_path / 'one.json', 1, *options)
+    two = train(images, tmp_path / 'two.json', 2, *options)
     assert len(one['steps']) == len(two['steps']) == 4
     for alone, together in zip(one['steps'], two['steps'], strict=True):
         for name, value in alone.items():

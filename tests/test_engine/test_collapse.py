@@ -43,7 +43,7 @@ def good(**changes):
         (dict(target_diversity=lambda step: 0.002), 'target_diversity is 0.0020', 20),
         # at the beginning predictions are alike in every run
         (dict(prediction_diversity=lambda step: 0.0 if step < 60 else 0.3), None, None),
-        (dict(prediction_diversity=lambda step: 0.3 if step < 150 else 0.0), 'prediction_diversity is 0.0000', 180),
+        (dict(prediction_diversity=lambda step: 0.3 if step < 150 else 0.0), 'prediction_diversity is 0.0000', 160),
         (dict(loss=lambda step: 1 + step % 2 / 100), 'nothing is being learned', 100),
     ],
 )

@@ -1,9 +1,12 @@
+import copy
+
 import pytest
 import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
 
 from mmimg2vec.engine.optim_wrappers import AutocastOptimWrapper
+from mmimg2vec.engine.optim_wrappers.fused import has_fused
 from mmimg2vec.errors import UserError
 
 
@@ -125,3 +128,52 @@ def test_mistakes_are_named():
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match='needs a GPU'):
             AutocastOptimWrapper(dtype='float16', optimizer=optimizer)
+
+
+def adam_steps(count=3, state=None, model=None, optimizer=torch.optim.AdamW, **options):
+    torch.manual_seed(0)
+    model = model or nn.Linear(4, 4)
+    wrapper = AutocastOptimWrapper(dtype='float32', optimizer=optimizer(model.parameters(), lr=0.1, **options))
+    if state is not None:
+        wrapper.load_state_dict(state)
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(count):
+        wrapper.update_params(model(torch.randn(8, 4, generator=generator)).square().mean())
+    return model, wrapper
+
+
+needs_fused = pytest.mark.skipif(not has_fused(torch.device('cpu')), reason='this torch fuses on CUDA only')
+
+
+@needs_fused
+@pytest.mark.parametrize('optimizer', [torch.optim.Adam, torch.optim.AdamW])
+def test_adam_is_fused_where_nothing_else_is_named(optimizer):
+    ours, wrapper = adam_steps(optimizer=optimizer)
+    plain, other = adam_steps(optimizer=optimizer, fused=False)
+    assert wrapper.optimizer.param_groups[0]['fused'] is True and wrapper.optimizer.defaults['fused'] is True
+    assert other.optimizer.param_groups[0]['fused'] is False
+    torch.testing.assert_close(ours.weight, plain.weight, rtol=1e-6, atol=1e-7)
+    chosen = adam_steps(optimizer=optimizer, foreach=True)[1].optimizer
+    assert chosen.param_groups[0]['foreach'] is True and chosen.param_groups[0]['fused'] is None
+
+
+def test_without_the_kernel_torchs_default_runs(monkeypatch):
+    monkeypatch.setattr('mmimg2vec.engine.optim_wrappers.fused.has_fused', lambda device: False)
+    model, wrapper = adam_steps()
+    assert wrapper.optimizer.param_groups[0]['fused'] is None and not wrapper.optimizer.defaults['fused']
+    assert torch.equal(model.weight, adam_steps(fused=False)[0].weight)
+    assert steps(AutocastOptimWrapper, dtype='float32')[1].optimizer.defaults.get('fused') is None  # SGD
+
+
+@needs_fused
+@pytest.mark.parametrize(('before', 'after'), [(False, None), (None, False), (None, None)])
+def test_a_state_goes_on_fused_or_not(before, after):
+    whole, _ = adam_steps(count=3, fused=after)
+    model, first = adam_steps(count=3, fused=before)
+    torch.testing.assert_close(model.weight, whole.weight, rtol=1e-6, atol=1e-7)
+    state = copy.deepcopy(first.state_dict())
+    wanted, _ = adam_steps(count=3, state=copy.deepcopy(state), model=copy.deepcopy(model), fused=before)
+    found, wrapper = adam_steps(count=3, state=state, model=copy.deepcopy(model), fused=after)
+    torch.testing.assert_close(found.weight, wanted.weight, rtol=1e-6, atol=1e-7)
+    assert wrapper.optimizer.param_groups[0]['fused'] is (after is None)
+    assert all(s['step'].item() == 6 and s['step'].dtype == torch.float32 for s in wrapper.optimizer.state.values())

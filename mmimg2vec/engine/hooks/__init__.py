@@ -1,13 +1,16 @@
 from mmimg2vec.engine.hooks.backbone_export import BackboneExportHook
 from mmimg2vec.engine.hooks.clip_export import CLIPExportHook
 from mmimg2vec.engine.hooks.collapse import CollapseHook
+from mmimg2vec.engine.hooks.compilation import CompileHook
 from mmimg2vec.engine.hooks.data_check import DataCheckHook
 from mmimg2vec.engine.hooks.dense_quality import DenseQualityHook
 from mmimg2vec.engine.hooks.feature_pictures import FeaturePictureHook
 from mmimg2vec.engine.hooks.finite_guard import FiniteGuardHook
+from mmimg2vec.engine.hooks.garbage_collection import GarbageCollectionHook
 from mmimg2vec.engine.hooks.init_coverage import InitCoverageHook
 from mmimg2vec.engine.hooks.knn import KNNHook
 from mmimg2vec.engine.hooks.log_history import LogHistoryHook
+from mmimg2vec.engine.hooks.logged_steps import LoggedStepsHook
 from mmimg2vec.engine.hooks.preemption import PreemptionHook
 from mmimg2vec.engine.hooks.resume_guard import ResumeGuardHook
 from mmimg2vec.engine.hooks.run_folder import RunFolderHook
@@ -22,14 +25,17 @@ __all__ = [
     'BackboneExportHook',
     'CLIPExportHook',
     'CollapseHook',
+    'CompileHook',
     'DataCheckHook',
     'DenseQualityHook',
     'FeaturePictureHook',
     'FiniteGuardHook',
+    'GarbageCollectionHook',
     'GradNormHook',
     'InitCoverageHook',
     'KNNHook',
     'LogHistoryHook',
+    'LoggedStepsHook',
     'PreemptionHook',
     'ResumeGuardHook',
     'RunFolderHook',

@@ -15,8 +15,8 @@ from mmimg2vec.registry import HOOKS
 class CollapseHook(Hook):
     """Warns, once each, where all tokens of an image look alike, or where the loss has not fallen.
 
-    Looked at are means over ``window`` steps of what the head logs anyway: ``target_diversity`` and
-    ``prediction_diversity`` (1 - mean cosine of two tokens of an image; 0 where all are equal) and ``loss``. A target
+    Looked at is what the head logs anyway: the newest ``target_diversity`` and ``prediction_diversity`` (1 - mean
+    cosine of two tokens of an image; 0 where all are equal) and the mean of ``loss`` over ``window`` steps. A target
     without diversity is learned by predicting the same everywhere; a prediction without it has collapsed. Values are
     the project's choice.
 
@@ -24,7 +24,7 @@ class CollapseHook(Hook):
         min_diversity: Diversity below which tokens count as alike.
         patience: Steps after which the loss has to be lower than at the beginning, and predictions to differ.
         min_fall: By which share of itself the loss has to have fallen by then.
-        window: Steps of a mean.
+        window: Steps between two looks, and of the mean of the loss.
     """
 
     # Behind the hooks that log.
@@ -46,7 +46,8 @@ class CollapseHook(Hook):
         """Look, every ``window`` steps."""
         if not self.every_n_train_iters(runner, self.window):
             return
-        loss = self._mean(runner, 'loss')
+        history = runner.message_hub.log_scalars
+        loss = float(history['train/loss'].mean(self.window)) if 'train/loss' in history else None
         if self.first_loss is None:
             self.first_loss = loss
         late = runner.iter + 1 >= self.patience
@@ -54,8 +55,8 @@ class CollapseHook(Hook):
             ('target_diversity', 'the teacher sees the same everywhere: take another one, or look at its images'),
             ('prediction_diversity', 'the predictions have collapsed: lower the learning rate'),
         ):
-            value = self._mean(runner, key)
-            if value is not None and value < self.min_diversity and (late or key == 'target_diversity'):
+            value = float(history[f'train/{key}'].current()) if f'train/{key}' in history else 1.0
+            if value < self.min_diversity and (late or key == 'target_diversity'):
                 self._warn(runner, key, f'{key} is {value:.4f}, near 0: {cure}')
         if late and loss is not None and self.first_loss is not None and loss > (1 - self.min_fall) * self.first_loss:
             self._warn(
@@ -64,10 +65,6 @@ class CollapseHook(Hook):
                 f'the loss is {loss:.4f} and was {self.first_loss:.4f} after {self.window} steps: nothing is being '
                 'learned; look at the learning rate, the targets and the images',
             )
-
-    def _mean(self, runner: Runner, key: str) -> float | None:
-        history = runner.message_hub.log_scalars.get(f'train/{key}')
-        return None if history is None else float(history.mean(self.window))
 
     def _warn(self, runner: Runner, key: str, line: str) -> None:
         if key not in self.said:

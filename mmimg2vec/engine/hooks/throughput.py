@@ -6,9 +6,10 @@ import time
 from collections import deque
 
 from mmengine.dist import get_world_size
-from mmengine.hooks import Hook, LoggerHook
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmimg2vec.engine.hooks.logged_steps import log_interval
 from mmimg2vec.registry import HOOKS
 
 
@@ -75,8 +76,7 @@ class GradNormHook(Hook):
         """Find the interval."""
         self.active = hasattr(runner.optim_wrapper, 'measure_grad_norm')
         if self.interval is None:
-            loggers = [hook for hook in runner.hooks if isinstance(hook, LoggerHook)]
-            self.interval = loggers[0].interval if loggers else 10
+            self.interval = log_interval(runner)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
         """Ask for a measurement."""

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
 from mmimg2vec.engine.optim_wrappers.finite import FiniteGradients
+from mmimg2vec.engine.optim_wrappers.fused import FusedAdam
 from mmimg2vec.errors import UserError
 from mmimg2vec.registry import OPTIM_WRAPPERS
 from mmimg2vec.utils.distributed import unwrapped
@@ -25,7 +26,8 @@ class AutocastOptimWrapper(OptimWrapper):
     """mmengine's optimizer wrapper with autocast on the model's device, the CPU included.
 
     mmengine's ``AmpOptimWrapper`` refuses the CPU and scales the loss under bfloat16 too, which has float32's range and
-    needs no scaling. Accumulation and gradient clipping are the parent's.
+    needs no scaling. Accumulation and gradient clipping are the parent's. Adam and AdamW are fused where torch can
+    (:class:`~mmimg2vec.engine.optim_wrappers.fused.FusedAdam` has the rule).
 
     Args:
         dtype: 'bfloat16'; 'float16', with dynamic loss scaling; or 'float32', which is no autocast at all.
@@ -63,6 +65,7 @@ class AutocastOptimWrapper(OptimWrapper):
         if loss_scale is not None and dtype != 'float16':
             raise UserError(f'optim_wrapper.loss_scale is for float16 only: remove it for {dtype}')
         self.dtype = _DTYPES[dtype]
+        self._fused_adam = FusedAdam(self.optimizer)
         self.float32_outputs = tuple(float32_outputs)
         self._casting: nn.Module | None = None  # the model that has the hooks
         self.skip_nonfinite = skip_nonfinite
@@ -148,6 +151,7 @@ class AutocastOptimWrapper(OptimWrapper):
         if self.loss_scaler is not None and scaler_state:
             self.loss_scaler.load_state_dict(scaler_state)
         super().load_state_dict(state_dict)
+        self._fused_adam.apply()
 
 
 def _submodule(model: nn.Module, name: str) -> nn.Module:

@@ -145,7 +145,9 @@ class MaskedImageModel(BaseSelfSupervisor):
         target = self.target_generator(inputs)
         latents = self.encode(inputs, mask)
         losses = self.compare(latents, target, mask)[1]
-        return losses if self.fusion is None else {**losses, **self.fusion.shares()}
+        if self.fusion is None or not self.head.watching:
+            return losses
+        return {**losses, **self.fusion.shares()}
 
     def compare(self, latents: Tensor, target: dict[str, Tensor], mask: TokenMask) -> tuple[Tensor, dict[str, Tensor]]:
         """Predict at the patches that the head asks for, and compare with the target.

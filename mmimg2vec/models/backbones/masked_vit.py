@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mmimg2vec.checkpoint.fill import fill
 from mmimg2vec.errors import UserError
 from mmimg2vec.models.layers.query_value_bias import QueryValueBiasLinear
+from mmimg2vec.models.layers.self_attention import SplitAttention
 from mmimg2vec.models.utils import TokenMask, sincos_position_embedding
 from mmimg2vec.registry import MODELS
 
@@ -57,6 +58,7 @@ class MaskedVisionTransformer(VisionTransformer):
                 f'img_size={tuple(self.img_size)} of the backbone does not divide into patches of {patch[0]} x '
                 f'{patch[1]} pixels; choose a multiple'
             )
+        SplitAttention.take_over(self.layers)
         if not key_bias:
             self._take_key_bias()
         self.fixed_positions = pos_embed == 'sincos'

@@ -28,11 +28,14 @@ class TokenHead(BaseModule):
 
     Attributes:
         default_loss: Type of the loss where the config names none.
+        watching: Whether the quantities to watch are computed too; ``mmimg2vec.LoggedStepsHook`` leaves them out in the
+            steps that are not logged.
 
     Raises:
         UserError: An option out of its range.
     """
 
+    watching = True
     default_loss = 'mmimg2vec.SmoothL1FeatureLoss'
 
     def __init__(
@@ -90,14 +93,16 @@ class TokenHead(BaseModule):
         """
         return least_constant_loss(self.loss_module, target['tokens'])
 
-    @staticmethod
     @torch.no_grad()
-    def watched(prediction: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+    def watched(self, prediction: Tensor, wanted: Tensor) -> dict[str, Tensor]:
         """Quantities to watch of predictions and targets ``(B, P, C)``.
 
         Returns:
-            ``target_diversity``, ``prediction_diversity`` and ``prediction_cosine`` (mean cosine of the two).
+            ``target_diversity``, ``prediction_diversity`` and ``prediction_cosine`` (mean cosine of the two); nothing
+            where :attr:`watching` is off.
         """
+        if not self.watching:
+            return {}
         return {
             'target_diversity': token_diversity(wanted).mean(),
             'prediction_diversity': token_diversity(prediction).mean(),
@@ -245,8 +250,9 @@ class TokenAlignmentHead(TokenHead):
         watched = self.watched(prediction, wanted)
         if self.class_token:
             wanted_class = repeat_images(target['pooled'], len(class_token))
-            with torch.no_grad():
-                watched['class_cosine'] = mean_cosine(class_token, wanted_class)
+            if self.watching:
+                with torch.no_grad():
+                    watched['class_cosine'] = mean_cosine(class_token, wanted_class)
             prediction = torch.cat((class_token.unsqueeze(1), prediction), dim=1)
             wanted = torch.cat((wanted_class.unsqueeze(1), wanted), dim=1)
         return {'loss_token': self.loss_module(prediction, wanted), **watched}

@@ -108,7 +108,7 @@ class CrossAttentionBlock(nn.Module):
         # (B, N, C) -> (B, heads, N, C / heads)
         query = self.query(x).view(batch, count, self.num_heads, -1).transpose(1, 2)
         key_value = self.key_value(memory).view(batch, memory.shape[1], 2, self.num_heads, -1)
-        key, value = key_value.permute(2, 0, 3, 1, 4)
+        key, value = (part.transpose(1, 2) for part in key_value.unbind(dim=2))
         x = F.scaled_dot_product_attention(query, key, value)
         return self.proj(x.transpose(1, 2).reshape(batch, count, dims))
 
@@ -155,11 +155,9 @@ class CrossAttentionDecoder(TokenDecoder):
     def forward(self, latents: Tensor, mask: TokenMask, positions: Tensor) -> Tensor:
         """Predict the target features at the given positions; arguments as :meth:`TokenDecoder.forward`."""
         table = self.position_embedding
-        # The class token's position embedding is zero, so only the patches get one.
-        memory = self.embed(latents)
-        where = mask.gather_visible(table[:, 1:])
-        memory = torch.cat((memory[:, :1], memory[:, 1:] + where), dim=1)
-        memory = self.memory_norm(memory)
+        # The class token's position embedding is zero. Added in one piece: slices would be put together in backward.
+        where = F.pad(mask.gather_visible(table[:, 1:]), (0, 0, 1, 0))
+        memory = self.memory_norm(self.embed(latents) + where)
         x = self.query_token + gather_tokens(table[:, 1:], positions)
         for block in self.blocks:
             x = block(x, memory)

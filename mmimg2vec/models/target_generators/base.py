@@ -159,7 +159,8 @@ def normalize(features: Tensor, kind: str) -> Tensor:
         variance = (features - mean).square().mean(dim=-2, keepdim=True)
         return (features - _SPATIAL_SHARE * mean) * (variance + _EPS).rsqrt()
     rows = features.flatten(0, -2)
-    count = _sum_over_ranks(rows.new_tensor(float(len(rows))))
+    # Filled on the device: `new_tensor` would copy the number there, and the host would wait.
+    count = _sum_over_ranks(rows.new_full((), float(len(rows))))
     rows = rows - _sum_over_ranks(rows.sum(dim=0)) / count
     if kind == 'batch':
         variance = _sum_over_ranks(rows.square().sum(dim=0)) / count
