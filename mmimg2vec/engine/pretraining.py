@@ -40,7 +40,7 @@ def pretrain(
     Args:
         images: Folder of images, flat or with folders inside.
         teacher: Name of a file in ``configs/_base_/teachers``, or any other text that
-            :func:`mmimg2vec.teacher_selection.teachers.find_teacher` takes: a config, ``timm:NAME@FILE``,
+            :func:`~mmimg2vec.teacher_selection.teachers.find_teacher` takes: a config, ``timm:NAME@FILE``,
             ``transformers:FOLDER``, the ``backbone.pth`` of a run; ``@FILE`` behind a name is other weights.
         out: Folder of the run.
         epochs: Passes over the images, which the schedule follows; None is the config's 300.
@@ -50,7 +50,7 @@ def pretrain(
         overwrite: Begin anew in a folder that holds a run; its files are set aside.
 
     Returns:
-        ``out/backbone.pth``, for :func:`mmimg2vec.load_backbone` and all that follows.
+        ``out/backbone.pth``, for :func:`~mmimg2vec.checkpoint.backbone_file.load_backbone` and all that follows.
 
     Raises:
         UserError: There is no such folder, teacher or config, the folder of the run is in use, or the run cannot start.

@@ -99,7 +99,7 @@ class TokenHead(BaseModule):
 
         Returns:
             ``target_diversity``, ``prediction_diversity`` and ``prediction_cosine`` (mean cosine of the two); nothing
-            where :attr:`watching` is off.
+            where ``watching`` is off.
         """
         if not self.watching:
             return {}
