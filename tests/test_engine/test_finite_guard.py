@@ -109,7 +109,9 @@ INDEX = torch.tensor([1])
 def test_one_value_of_one_gradient(name, value, steps):
     model, wrapper, before = gradients_of(hooked(name, value), *[lambda model: None] * (steps - 1))
     wrapper.step()
-    assert wrapper.finite.item() is False and not wrapper.optimizer.state
+    assert wrapper.finite.item() is False
+    # Nothing moved: neither moments nor the count of steps (the fused kernel has made them, all zero).
+    assert not any(value.any() for state in wrapper.optimizer.state.values() for value in state.values())
     assert all(torch.equal(p, b) for p, b in zip(model.parameters(), before, strict=True))
 
 
