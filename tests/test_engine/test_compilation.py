@@ -36,7 +36,13 @@ def weights(folder, epoch=2):
 def close(first, second):
     assert first.keys() == second.keys()
     for name, value in first.items():
-        torch.testing.assert_close(value, second[name], rtol=1e-4, atol=1e-5, msg=name)
+        other = second[name]
+        # A key's bias has no effect and a gradient of zero, of whose rounding Adam makes whole steps.
+        if name.endswith('qkv.bias'):
+            value, other = (torch.cat((bias.chunk(3)[0], bias.chunk(3)[2])) for bias in (value, other))
+        elif name.endswith('key_value.bias'):
+            value, other = (bias.chunk(2)[1] for bias in (value, other))
+        torch.testing.assert_close(value, other, rtol=1e-4, atol=1e-5, msg=name)
 
 
 @pytest.mark.parametrize('backend', ['aot_eager', pytest.param('inductor', marks=pytest.mark.slow)])
