@@ -40,13 +40,9 @@ env_cfg = dict(
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'),
 )
-# Several processes: every step trains the same parameters, and gradients lie in the buckets that are sent.
-model_wrapper_cfg = dict(
-    type='MMDistributedDataParallel',
-    broadcast_buffers=False,
-    static_graph=True,
-    gradient_as_bucket_view=True,
-)
+# Several processes: gradients lie in the buckets that are sent. Not static_graph=True as well: it fails where the first
+# step only accumulates (optim_wrapper.accumulative_counts).
+model_wrapper_cfg = dict(type='MMDistributedDataParallel', broadcast_buffers=False, gradient_as_bucket_view=True)
 visualizer = dict(
     type='Visualizer',
     vis_backends=[

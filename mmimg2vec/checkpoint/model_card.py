@@ -123,7 +123,7 @@ def card_text(name: str, sha256: str, checkpoint: Any, layout: str | None = None
         '',
         *_teachers(model.get('target_generator')),
         '',
-        'The license of this file is for those to set who trained it (`license:` in the head of this card), within '
+        'The license of this file is for those to set who trained it ("license:" in the head of this card), within '
         'those of the teacher, of the weights that training started from, and of the images.',
     ]
     start = _address(model.get('backbone'))

@@ -13,7 +13,7 @@ model = dict(
     fusion=dict(blocks=(0, 1)),
     neck=dict(embed_dims=16, depth=1, num_heads=2),
 )
-_base_.train_dataloader.dataset.dataset.pipeline[1].scale = 64
+_base_.train_dataloader.dataset.dataset.pipeline[0].scale = 64
 train_dataloader = dict(batch_size=4, num_workers=0, persistent_workers=False)
 optim_wrapper = dict(dtype='float32')
 log_level = 'ERROR'

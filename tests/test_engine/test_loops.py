@@ -17,7 +17,7 @@ def images(tmp_path):
 
 
 def build(images, tmp_path, batch, **changes):
-    cfg = config(str(images), str(tmp_path / 'losses.json'), batch, 'layer')
+    cfg = config(str(images), str(tmp_path / 'losses.json'), batch)
     cfg.custom_hooks = []
     cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
     cfg.train_cfg = dict(type='mmimg2vec.CheckedTrainLoop', max_epochs=1)

@@ -5,12 +5,16 @@ python tools/model_converters/export_model.py CONFIG CHECKPOINT OUT.onnx
 """
 
 import argparse
+import sys
 
-from mmimg2vec.checkpoint.files import metadata_path
-from mmimg2vec.checkpoint.onnx_graph import OPSET
-from mmimg2vec.engine.command_line import Options, run
-from mmimg2vec.inference.onnx_models import export_model
-from mmimg2vec.utils.config import load_config
+try:
+    from mmimg2vec.checkpoint.files import metadata_path
+    from mmimg2vec.checkpoint.onnx_graph import OPSET
+    from mmimg2vec.engine.command_line import Options, run
+    from mmimg2vec.inference.onnx_models import export_model
+    from mmimg2vec.utils.config import load_config
+except ModuleNotFoundError as error:
+    sys.exit(f'mmimg2vec: error: {sys.executable} has no {error.name}: take .venv/bin/python, made by `make venv`')
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -8,9 +8,13 @@ Read ``vit/README.md``, the model card, first: the license is yours to set.
 """
 
 import argparse
+import sys
 
-from mmimg2vec.checkpoint.hub import push_to_hub
-from mmimg2vec.engine.command_line import run
+try:
+    from mmimg2vec.checkpoint.hub import push_to_hub
+    from mmimg2vec.engine.command_line import run
+except ModuleNotFoundError as error:
+    sys.exit(f'mmimg2vec: error: {sys.executable} has no {error.name}: take .venv/bin/python, made by `make venv`')
 
 
 def parse_arguments() -> argparse.Namespace:
